@@ -1,0 +1,257 @@
+"""Every error that dbprompt raises.
+
+```
+DbpromptError
+├── BriefError                 a brief is wrong; `.problems` lists every place at once
+├── PromptError                a prompt file is wrong
+│   ├── PromptNotFoundError    no such name or version; `.known` lists what there is
+│   ├── PromptLockError        a published version was changed
+│   ├── VariableError          a variable is missing, unknown or of the wrong type; `.problems`
+│   └── RenderError            a template failed, or its text outgrew the cap
+├── AskError                   no proven answer was had; `.partial` holds what was finished before
+│   ├── ProviderError          the provider failed; `.retryable`, `.status`
+│   │   ├── AuthenticationError, QuotaError, RateLimitError, RequestError, ServerError
+│   │   ├── ConnectionFailedError, DeadlineError
+│   │   └── UnknownModelError
+│   ├── AnswerError            the provider answered, but not with what was asked
+│   │   ├── RefusedError, TruncatedError
+│   │   └── UnprovenError      still wrong after the last repair; `.findings`
+│   └── RecordingError         a recording file is wrong
+│       └── NoRecordingError   nothing recorded fits this request; `.wanted`, `.nearest`
+├── EngineError                an engine failed by itself (never: the engine refused some SQL)
+│   └── EngineUnavailableError no such engine here; the message says how to get it
+├── MissingExtraError          a package is not installed; the message names the extra
+└── OutputError                a result could not be written; nothing was left half written
+```
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+__all__ = [
+    "AnswerError",
+    "AskError",
+    "AuthenticationError",
+    "BriefError",
+    "ConnectionFailedError",
+    "DbpromptError",
+    "DeadlineError",
+    "EngineError",
+    "EngineUnavailableError",
+    "MissingExtraError",
+    "NoRecordingError",
+    "OutputError",
+    "Partial",
+    "Problem",
+    "PromptError",
+    "PromptLockError",
+    "PromptNotFoundError",
+    "ProviderError",
+    "QuotaError",
+    "RateLimitError",
+    "RecordingError",
+    "RefusedError",
+    "RenderError",
+    "RequestError",
+    "ServerError",
+    "TruncatedError",
+    "UnknownModelError",
+    "UnprovenError",
+    "VariableError",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong with an input: where it stands, what was found there, and what to write instead."""
+
+    where: str
+    value: str
+    fix: str
+
+    def __str__(self) -> str:
+        """The problem as one line."""
+        found = f" is {self.value}" if self.value else ""
+        return f"{self.where}{found}: {self.fix}"
+
+
+class Partial(Protocol):
+    """What was finished before an error: a `dbprompt.Result` that may lack sections."""
+
+    @property
+    def design(self) -> object:
+        """The sections that were finished."""
+
+    @property
+    def evidence(self) -> object:
+        """What was proven about them."""
+
+    @property
+    def usage(self) -> object:
+        """What was spent."""
+
+
+class DbpromptError(Exception):
+    """The root of the tree: `except dbprompt.DbpromptError` catches everything that the library raises on purpose."""
+
+
+class _ManyProblems(DbpromptError):
+    """An input error that reports every problem at once."""
+
+    def __init__(self, subject: str, problems: Iterable[Problem]) -> None:
+        self.subject = subject
+        self.problems = tuple(problems)
+        count = len(self.problems)
+        lines = "".join(f"\n  - {problem}" for problem in self.problems)
+        super().__init__(f"{subject}: {count} problem{'s' if count != 1 else ''}{lines}")
+
+
+class BriefError(_ManyProblems):
+    """A brief is wrong."""
+
+
+class PromptError(DbpromptError):
+    """A prompt file is wrong."""
+
+
+class PromptNotFoundError(PromptError):
+    """No prompt has this name or version."""
+
+    def __init__(self, message: str, *, known: Iterable[str] = ()) -> None:
+        self.known = tuple(known)
+        super().__init__(message)
+
+
+class PromptLockError(PromptError):
+    """A published prompt version differs from its lock entry."""
+
+
+class VariableError(_ManyProblems, PromptError):
+    """Variables of a prompt are missing, unknown or of the wrong type."""
+
+
+class RenderError(PromptError):
+    """A template could not be rendered."""
+
+
+class AskError(DbpromptError):
+    """No proven answer was had. `partial` holds the sections that were finished before, if any."""
+
+    partial: Partial | None = None
+
+
+class ProviderError(AskError):
+    """The provider failed.
+
+    Attributes:
+        status: the HTTP status, if there was one.
+        retryable: whether asking again may help.
+        retry_after: seconds that the provider asked us to wait, if it did.
+    """
+
+    retryable = False
+
+    def __init__(self, message: str, *, status: int | None = None, retry_after: float | None = None) -> None:
+        self.status = status
+        self.retry_after = retry_after
+        super().__init__(message)
+
+
+class AuthenticationError(ProviderError):
+    """The key is missing, wrong or lacks a permission."""
+
+
+class QuotaError(ProviderError):
+    """The account has no credit left; waiting does not help."""
+
+
+class RateLimitError(ProviderError):
+    """Too many requests for now."""
+
+    retryable = True
+
+
+class RequestError(ProviderError):
+    """The provider refused the request as malformed, too large or unknown."""
+
+
+class ServerError(ProviderError):
+    """The provider failed on its side."""
+
+    retryable = True
+
+
+class ConnectionFailedError(ProviderError):
+    """The connection failed or broke off."""
+
+    retryable = True
+
+
+class DeadlineError(ProviderError):
+    """The time that this call may take is used up."""
+
+
+class UnknownModelError(ProviderError):
+    """The model string names no provider that dbprompt knows, or no model that the provider knows."""
+
+
+class AnswerError(AskError):
+    """The provider answered, but not with what was asked."""
+
+
+class RefusedError(AnswerError):
+    """The model declined to answer."""
+
+
+class TruncatedError(AnswerError):
+    """The answer was cut off at the token limit. It is never parsed in part."""
+
+
+class UnprovenError(AnswerError):
+    """The answer was still wrong after the last repair round.
+
+    Attributes:
+        findings: what is still wrong, each with `code`, `severity`, `where`, `message`.
+        partial: a `dbprompt.Result` with everything that was finished, and its evidence.
+    """
+
+    def __init__(self, message: str, *, findings: Iterable[object] = ()) -> None:
+        self.findings = tuple(findings)
+        super().__init__(message)
+
+
+class RecordingError(AskError):
+    """A recording file cannot be read or written."""
+
+
+class NoRecordingError(RecordingError):
+    """Nothing recorded fits this request, and replay never opens the network."""
+
+    def __init__(self, message: str, *, wanted: str = "", nearest: str = "") -> None:
+        self.wanted = wanted
+        self.nearest = nearest
+        super().__init__(message)
+
+
+class EngineError(DbpromptError):
+    """An engine failed by itself. (SQL that an engine refuses is a finding, not an error.)"""
+
+
+class EngineUnavailableError(EngineError):
+    """No such engine is usable here."""
+
+
+class MissingExtraError(DbpromptError):
+    """A package of an optional extra is not installed."""
+
+    def __init__(self, package: str, extra: str) -> None:
+        self.package = package
+        self.extra = extra
+        super().__init__(f"{package} is not installed: pip install 'dbprompt[{extra}]'")
+
+
+class OutputError(DbpromptError):
+    """A result could not be written."""

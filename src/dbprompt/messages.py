@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 __all__ = ["Json", "Message", "Origin", "OutputSchema", "Reply", "Request", "Role", "StopReason", "Usage"]
 
-Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
+Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
 
 class Role(StrEnum):

@@ -245,12 +245,12 @@ class EngineUnavailableError(EngineError):
 
 
 class MissingExtraError(DbpromptError):
-    """A package of an optional extra is not installed."""
+    """A package of an optional extra is not installed (without an extra: a part of the core was removed)."""
 
-    def __init__(self, package: str, extra: str) -> None:
+    def __init__(self, package: str, extra: str = "") -> None:
         self.package = package
         self.extra = extra
-        super().__init__(f"{package} is not installed: pip install 'dbprompt[{extra}]'")
+        super().__init__(f"{package} is not installed: pip install " + (f"'dbprompt[{extra}]'" if extra else package))
 
 
 class OutputError(DbpromptError):

@@ -1,0 +1,156 @@
+"""A query's syntax tree beside the schema: which tables it names, under which alias, and what a column name means.
+
+Scopes are not told apart: a name is looked for in the whole statement. So a rule may overlook a mistake, which the
+engine then finds, and never reports a name that is right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from dbprompt.checks.base_trees import Broken, Node, column_names, find, function_name, kind, statements, unwrap, words
+from dbprompt.design.schema import Column, Schema, Table
+
+__all__ = ["Parsed", "parsed"]
+
+_SYSTEM = frozenset({"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"})
+_UNNAMED = frozenset(
+    {"case", "coalesce", "greatest", "least", "exists", "array", "row", "nullif", "extract", "xmlconcat"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """One statement.
+
+    Args:
+        tree: its node.
+        aliases: alias or name, and the tables of the schema that it stands for somewhere in the statement.
+        unknown: relations that are neither tables of the schema nor named in the statement itself.
+        derived: aliases of subqueries, functions and WITH queries.
+        outputs: names that subqueries, functions and WITH queries may give to their columns.
+    """
+
+    tree: Node
+    aliases: dict[str, tuple[Table, ...]]
+    unknown: tuple[str, ...]
+    derived: frozenset[str]
+    outputs: frozenset[str]
+
+    @property
+    def kind(self) -> str:
+        """PostgreSQL's name of the statement: `SelectStmt`."""
+        return kind(self.tree)
+
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        """The tables of the schema that it names."""
+        return tuple({table.name: table for tables in self.aliases.values() for table in tables}.values())
+
+    def columns(self, names: tuple[str, ...]) -> tuple[tuple[Table, Column], ...]:
+        """The columns that a reference may mean."""
+        tables = self.tables if len(names) == 1 else self.aliases.get(names[-2], ())
+        return tuple((table, column) for table in tables if (column := table.column(names[-1])))
+
+    def mentioned(self, nodes: Iterable[Node]) -> frozenset[tuple[str, str]]:
+        """Every (table, column) that these parts of the statement may name."""
+        return frozenset(
+            (table.name, column.name)
+            for node in nodes
+            for names in column_names(node)
+            for table, column in self.columns(names)
+        )
+
+    def unresolved(self) -> Iterator[tuple[str, str]]:
+        """Names that mean nothing: (kind of mistake, name as written)."""
+        for names in dict.fromkeys(column_names(self.tree)):
+            written = ".".join(names)
+            if len(names) > 1:
+                qualifier = names[-2]
+                if qualifier in self.derived or qualifier in {"excluded", "old", "new"}:
+                    continue
+                if qualifier in self.unknown:
+                    continue
+                if qualifier not in self.aliases:
+                    yield "qualifier", written
+                elif names[-1] not in {"*", *_SYSTEM} and not self.columns(names):
+                    yield "column", written
+            elif not self.unknown and not self._is_column(names[0]):
+                yield "column", written
+
+    def _is_column(self, name: str) -> bool:
+        return (
+            name in {"*", *_SYSTEM}
+            or name in self.outputs
+            or name in self.aliases
+            or name in self.derived
+            or bool(self.columns((name,)))
+        )
+
+    def conditions(self) -> tuple[Node, ...]:
+        """Everything that rows are chosen by: WHERE, ON, USING and HAVING, anywhere in the statement."""
+        found: list[Node] = []
+        for node in find(self.tree, "SelectStmt", "UpdateStmt", "DeleteStmt", "JoinExpr", "MergeStmt"):
+            for field in ("where_clause", "quals", "having_clause", "join_condition"):
+                if field in node.DESCRIPTOR.fields_by_name and node.HasField(field):
+                    found.append(unwrap(getattr(node, field)))
+        return tuple(found)
+
+    def joined_using(self) -> frozenset[str]:
+        """Column names in USING."""
+        return frozenset(name for join in find(self.tree, "JoinExpr") for name in words(join.using_clause))
+
+
+def parsed(sql: str, schema: Schema) -> Parsed | Broken:
+    """The one statement of a text, seen beside the schema."""
+    found = statements(sql)
+    if isinstance(found, Broken):
+        return found
+    if not found:
+        return Broken("there is no statement in it")
+    if len(found) > 1:
+        return Broken(f"there are {len(found)} statements in it; write exactly one")
+    tree = found[0]
+    named = {cte.ctename for cte in find(tree, "CommonTableExpr")}
+    aliases: dict[str, tuple[Table, ...]] = {}
+    unknown: list[str] = []
+    derived = set(named)
+    for relation in find(tree, "RangeVar"):
+        alias = relation.alias.aliasname or relation.relname
+        table = schema.table(relation.relname)
+        if relation.relname in named and not relation.schemaname:
+            derived.add(alias)
+        elif table is None or relation.schemaname not in {"", "public"}:
+            unknown += [relation.relname, alias]
+        elif table not in aliases.get(alias, ()):
+            aliases[alias] = (*aliases.get(alias, ()), table)
+    for node in find(tree, "RangeSubselect", "RangeFunction", "RangeTableFunc", "JoinExpr", "JsonTable"):
+        if node.alias.aliasname:
+            derived.add(node.alias.aliasname)
+    return Parsed(tree, aliases, tuple(dict.fromkeys(unknown)), frozenset(derived), frozenset(_outputs(tree)))
+
+
+def _outputs(tree: Node) -> Iterator[str]:
+    yield from _UNNAMED
+    for target in find(tree, "ResTarget"):
+        if target.name:
+            yield target.name
+    for alias in find(tree, "Alias"):
+        yield alias.aliasname
+        yield from words(alias.colnames)
+    for cte in find(tree, "CommonTableExpr"):
+        yield from words(cte.aliascolnames)
+    for definition in find(tree, "ColumnDef"):
+        yield definition.colname
+    for call in find(tree, "FuncCall"):
+        yield function_name(call)
+    for cast in find(tree, "TypeCast"):
+        yield words(cast.type_name.names)[-1]
+    if any(find(tree, "RangeFunction", "JsonTable", "RangeTableFunc")):
+        yield from ("value", "key", "ordinality")
+    if any(find(tree, "CTESearchClause", "CTECycleClause")):
+        for clause in find(tree, "CTESearchClause"):
+            yield clause.search_seq_column
+        for clause in find(tree, "CTECycleClause"):
+            yield from (clause.cycle_mark_column, clause.cycle_path_column)

@@ -1,0 +1,138 @@
+"""sqlglot, the parser for every dialect: quick, and easily content.
+
+Poor: trusting it. Under `postgres` it takes `id FOO`, `AUTO_INCREMENT` and `QUALIFY`, and turns what it does not know
+into an opaque `Command`. Better: an empty parse fails, a `Command` counts as not checked, and a refusal only counts
+against a statement if no stronger parser accepts it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+
+__all__ = ["DIALECTS", "Opinion", "Said", "checker", "opine", "split"]
+
+# Names that people use, and sqlglot's own.
+DIALECTS = {
+    "postgres": "postgres",
+    "postgresql": "postgres",
+    "mysql": "mysql",
+    "mariadb": "mysql",
+    "tsql": "tsql",
+    "mssql": "tsql",
+    "sqlserver": "tsql",
+    "oracle": "oracle",
+    "sqlite": "sqlite",
+    "duckdb": "duckdb",
+    "clickhouse": "clickhouse",
+    "bigquery": "bigquery",
+    "snowflake": "snowflake",
+    "redshift": "redshift",
+}
+
+
+class Said(StrEnum):
+    """What sqlglot said."""
+
+    PARSED = "parsed"
+    EMPTY = "empty"
+    OPAQUE = "opaque"
+    REFUSED = "refused"
+    GAVE_UP = "gave up"
+
+
+@dataclass(frozen=True, slots=True)
+class Opinion:
+    """What sqlglot makes of one statement."""
+
+    said: Said
+    message: str = ""
+
+
+class _Quiet(logging.Filter):
+    """Keeps sqlglot's note on falling back to `Command` off the user's screen: it is in our verdict."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.here = threading.local()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not getattr(self.here, "on", False)
+
+
+_quiet = _Quiet()
+
+
+@cache
+def checker() -> str:
+    """The parser and its version, for verdicts."""
+    import sqlglot
+
+    logging.getLogger("sqlglot").addFilter(_quiet)
+    return f"sqlglot {sqlglot.__version__}"
+
+
+def opine(sql: str, dialect: str) -> Opinion:
+    """Parses one statement (or more: the worst counts)."""
+    checker()
+    from sqlglot import exp, parse
+    from sqlglot.errors import SqlglotError
+
+    _quiet.here.on = True
+    try:
+        trees = [tree for tree in parse(sql, read=DIALECTS[dialect]) if tree is not None]
+    except SqlglotError as error:
+        return Opinion(Said.REFUSED, _first_line(error))
+    except RecursionError:
+        return Opinion(Said.GAVE_UP, "it is nested too deeply to be read")
+    finally:
+        _quiet.here.on = False
+    trees = [tree for tree in trees if not isinstance(tree, exp.Semicolon)]
+    if not trees:
+        return Opinion(Said.EMPTY)
+    if any(isinstance(tree, exp.Command) for tree in trees):
+        return Opinion(Said.OPAQUE)
+    return Opinion(Said.PARSED)
+
+
+def split(sql: str, dialect: str) -> tuple[tuple[int, str], ...]:
+    """The statements of a script with the character each starts at, cut at semicolons by the dialect's tokens.
+
+    A script that cannot be cut safely (procedures hold semicolons) stays whole.
+    """
+    checker()
+    from sqlglot import tokenize
+    from sqlglot.errors import SqlglotError
+    from sqlglot.tokens import TokenType
+
+    try:
+        tokens = tokenize(sql, read=DIALECTS[dialect])
+    except SqlglotError:
+        return ((0, sql),)
+    pieces: list[tuple[int, str]] = []
+    start: int | None = None
+    for token in tokens:
+        if token.token_type is TokenType.BEGIN:
+            return ((0, sql),)
+        if token.token_type is TokenType.SEMICOLON:
+            if start is not None:
+                pieces.append((start, sql[start : token.start].rstrip()))
+            start = None
+        elif start is None:
+            start = token.start
+    if start is not None:
+        pieces.append((start, sql[start:].rstrip()))
+    return tuple(pieces)
+
+
+def _first_line(error: Exception) -> str:
+    from sqlglot.errors import ParseError
+
+    if isinstance(error, ParseError) and error.errors:
+        first = error.errors[0]
+        near = f' near "{first["highlight"]}"' if first.get("highlight") else ""
+        return f"{str(first.get('description', '')).rstrip('.')}{near}"
+    return str(error).splitlines()[0] if str(error) else type(error).__name__

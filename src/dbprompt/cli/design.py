@@ -1,0 +1,82 @@
+"""`dbprompt design BRIEF`: from a brief to a proven design, in a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dbprompt.brief import Brief
+from dbprompt.cli.base import console
+from dbprompt.cli.progress import Progress
+from dbprompt.cli.show import print_result
+from dbprompt.client import DEFAULT_PROMPT, Client
+from dbprompt.errors import AskError
+from dbprompt.library import load_prompt
+from dbprompt.result import Result, load_design
+
+__all__ = ["command"]
+
+
+def command(
+    brief: Annotated[Path, typer.Argument(help="a brief in YAML or JSON", metavar="BRIEF")],
+    model: Annotated[str, typer.Option(help="anthropic:MODEL or openai:MODEL; from the recording if left out")] = "",
+    base_url: Annotated[str | None, typer.Option(help="an OpenAI-compatible server for openai:MODEL")] = None,
+    prompt: Annotated[str, typer.Option(help="the family that asks: name, name@version or a folder")] = DEFAULT_PROMPT,
+    section: Annotated[list[str] | None, typer.Option(help="only this section; may be given often")] = None,
+    start: Annotated[Path | None, typer.Option(help="a design.json to go on from; only what fails is asked")] = None,
+    out: Annotated[Path | None, typer.Option(help="write the design into this folder")] = None,
+    replay: Annotated[Path | None, typer.Option(help="answer from this recording; nothing reaches the network")] = None,
+    record: Annotated[Path | None, typer.Option(help="record the exchanges into this file")] = None,
+    attempts: Annotated[int, typer.Option(min=0, help="repair rounds a section")] = 3,
+    max_output_tokens: Annotated[int, typer.Option(min=1, help="where an answer is cut off")] = 16_000,
+) -> None:
+    """Designs a database for a brief. What is still wrong after the last repair is shown, written, and exit code 1."""
+    if replay and record:
+        raise typer.BadParameter("give --replay or --record, not both")
+    read = Brief.load(brief)
+    family = load_prompt(prompt)
+    begun = load_design(start) if start else None
+    screen = console()
+    with Progress(screen) as progress:
+        client = Client(
+            model or _recorded_model(replay),
+            base_url=base_url,
+            recording=replay or record,
+            mode="record" if record else "replay",
+            attempts=attempts,
+            max_output_tokens=max_output_tokens,
+            watch=progress.watch,
+        )
+        progress.start(read, family, client.provenance)
+        try:
+            with client:
+                result = client.design(read, prompt=family, sections=section, start=begun)
+        except AskError as error:
+            if isinstance(error.partial, Result):
+                progress.close()
+                _hand_over(error.partial, out)
+            raise
+    _hand_over(result, out)
+    if not result.evidence.ok:
+        raise typer.Exit(1)
+
+
+def _hand_over(result: Result, out: Path | None) -> None:
+    screen = console()
+    print_result(screen, result)
+    if out is not None:
+        written = result.write(out)
+        screen.print(f"written to [bold]{out}/[/]: {', '.join(sorted(path.name for path in written))}")
+
+
+def _recorded_model(replay: Path | None) -> str:
+    if replay is None:
+        raise typer.BadParameter("say which model to ask: --model anthropic:MODEL or openai:MODEL", param_hint="--model")
+    from dbprompt.providers.tape import Tape
+
+    models = {f"{source.provider}:{source.model}" for source in (i.source for i in Tape.open(replay).interactions)}
+    if len(models) != 1:
+        raise typer.BadParameter(f"{replay} holds answers of {len(models)} models; say which", param_hint="--model")
+    return models.pop()

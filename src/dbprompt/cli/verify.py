@@ -1,0 +1,45 @@
+"""`dbprompt verify FILE.sql`: SQL against parsers and a real engine, no model needed."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dbprompt.cli.base import console
+from dbprompt.cli.show import print_evidence
+from dbprompt.errors import DbpromptError
+from dbprompt.ladder import verify
+
+__all__ = ["command"]
+
+
+def command(
+    file: Annotated[str, typer.Argument(help="a file of SQL, or - for standard input", metavar="FILE.sql")],
+    dialect: Annotated[str, typer.Option(help="postgres, mysql, sqlite, tsql, ...")] = "postgres",
+    setup: Annotated[Path | None, typer.Option(help="SQL that stands before and is not judged")] = None,
+    version: Annotated[int | None, typer.Option(help="major version of the engine that it is for")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print the evidence as JSON")] = False,
+) -> None:
+    """Checks SQL and prints the evidence. Exit code 1 if something is wrong or nothing could be proven."""
+    evidence = verify(
+        sys.stdin.read() if file == "-" else _read(Path(file)),
+        dialect=dialect,
+        setup=_read(setup) if setup else None,
+        version=version,
+    )
+    if as_json:
+        typer.echo(json.dumps(evidence.to_json(), indent=2, ensure_ascii=False))
+    else:
+        print_evidence(console(), evidence)
+    raise typer.Exit(0 if evidence.ok else 1)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DbpromptError(f"{path} cannot be read: {error}") from error

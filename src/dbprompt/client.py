@@ -1,0 +1,296 @@
+"""The face of a model: `Client` and `AsyncClient`, one class each."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Generic, Literal, Self, TypeAlias, TypeVar
+
+from pydantic import BaseModel
+
+from dbprompt.brief import Brief
+from dbprompt.design import DatabaseDesign, SectionName
+from dbprompt.drivers import Watch, adrive, drive
+from dbprompt.errors import AskError
+from dbprompt.jobs.ask import Answer, AnswerCheck, AskJob
+from dbprompt.jobs.base import JobSettings
+from dbprompt.jobs.design import DesignJob
+from dbprompt.library import load_prompt
+from dbprompt.messages import Message
+from dbprompt.prompts.prompt import Prompt
+from dbprompt.providers import (
+    AsyncProvider,
+    Provider,
+    ResponseFormat,
+    RetryPolicy,
+    open_async_provider,
+    open_provider,
+)
+from dbprompt.result import Result
+
+if TYPE_CHECKING:
+    from dbprompt.providers.tape import Tape
+
+__all__ = ["DEFAULT_PROMPT", "AsyncClient", "Client"]
+
+T = TypeVar("T", bound=BaseModel)
+P = TypeVar("P", Provider, AsyncProvider)
+
+DEFAULT_PROMPT = "database_architect"
+Asked: TypeAlias = "str | Prompt | Sequence[Message]"
+
+
+@dataclass(repr=False)
+class _Client(Generic[P]):
+    """What both clients are told.
+
+    Args:
+        model: `anthropic:MODEL`, `openai:MODEL`, or a provider of your own.
+        base_url: an OpenAI-compatible server for `openai:MODEL`.
+        api_key: by default taken from ANTHROPIC_API_KEY or OPENAI_API_KEY.
+        timeout_s: seconds that a server may be silent within one request.
+        temperature: the API's own default if not given.
+        response_format: what a compatible server takes; found out by asking if not given.
+        attempts: repair rounds a section.
+        max_output_tokens: where an answer is cut off; a cut-off answer is an error, never half an object.
+        retry: how often and how long a failing provider is asked again.
+        recording: a file of recorded exchanges; with it nothing reaches the network unless `mode` says so.
+        mode: what is done with a recording that is given as a path.
+        watch: is told the section and each step, for progress.
+    """
+
+    model: str | P
+    _: KW_ONLY
+    base_url: str | None = None
+    api_key: str | None = None
+    timeout_s: float = 600.0
+    temperature: float | None = None
+    response_format: ResponseFormat | None = None
+    attempts: int = 3
+    max_output_tokens: int = 16_000
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    recording: str | Path | Tape | None = None
+    mode: Literal["replay", "record", "live"] = "replay"
+    watch: Watch | None = None
+
+    def __post_init__(self) -> None:
+        if self.attempts < 0 or self.max_output_tokens < 1:
+            raise ValueError("attempts must be at least 0 and max_output_tokens at least 1")
+        self._tape = self._opened_tape()
+        self._provider: P = self._opened(self.model) if isinstance(self.model, str) else self.model
+
+    def _opened(self, model: str) -> P:
+        raise NotImplementedError
+
+    def _opened_tape(self) -> Tape | None:
+        if self.recording is None:
+            return None
+        from dbprompt.providers.tape import Tape
+
+        return self.recording if isinstance(self.recording, Tape) else Tape.open(self.recording, mode=self.mode)
+
+    def __repr__(self) -> str:
+        """The model, never the key."""
+        return f"{type(self).__name__}({self._provider.name}:{self._provider.model})"
+
+    @property
+    def provenance(self) -> str:
+        """Where answers come from: a live model, or a recording and who wrote it."""
+        if self._tape is None or self._tape.mode == "live":
+            return f"live, {self._provider.name}:{self._provider.model}"
+        verb = "replayed from" if self._tape.mode == "replay" else "recorded to"
+        return f"{verb} {self._tape.provenance_summary()}"
+
+    def _settings(self) -> JobSettings:
+        return JobSettings(attempts=self.attempts, max_output_tokens=self.max_output_tokens)
+
+    def _design_job(
+        self,
+        brief: Brief | None,
+        prompt: str | Prompt,
+        variables: Mapping[str, object] | None,
+        sections: Iterable[SectionName] | None,
+        start: DatabaseDesign | None,
+        as_of: date | None,
+    ) -> DesignJob:
+        return DesignJob.of(
+            load_prompt(prompt) if isinstance(prompt, str) else prompt,
+            brief,
+            variables=variables,
+            sections=sections,
+            start=start,
+            settings=self._settings(),
+            provenance=self.provenance,
+            as_of=as_of,
+        )
+
+    def _ask_job(
+        self,
+        asked: Asked,
+        variables: Mapping[str, object] | None,
+        output: type[T],
+        checks: Iterable[AnswerCheck[T]],
+    ) -> AskJob[T]:
+        known = load_prompt(asked) if isinstance(asked, str) else asked
+        return AskJob.of(known, variables, output=output, checks=checks, settings=self._settings())
+
+
+class Client(_Client[Provider]):
+    __doc__ = "A model, asked and waited for.\n\n" + (_Client.__doc__ or "").split("\n\n", 1)[1]
+
+    def _opened(self, model: str) -> Provider:
+        return open_provider(
+            model,
+            base_url=self.base_url,
+            api_key=self.api_key,
+            timeout_s=self.timeout_s,
+            temperature=self.temperature,
+            response_format=self.response_format,
+            tape=self._tape,
+        )
+
+    def __enter__(self) -> Self:
+        """Itself."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Closes."""
+        self.close()
+
+    def close(self) -> None:
+        """Gives the connections back."""
+        self._provider.close()
+
+    def design(
+        self,
+        brief: Brief | None = None,
+        *,
+        prompt: str | Prompt = DEFAULT_PROMPT,
+        variables: Mapping[str, object] | None = None,
+        sections: Iterable[SectionName] | None = None,
+        start: DatabaseDesign | None = None,
+        as_of: date | None = None,
+    ) -> Result:
+        """Asks for a database design and hands back what was proven.
+
+        Args:
+            brief: what you know of the application.
+            prompt: the family that asks: a name, `name@version`, a path or a `Prompt`.
+            variables: values for the prompt's slots, instead of or beside a brief.
+            sections: which parts to ask for; all that the prompt knows by default.
+            start: a design to go on from, such as `error.partial.design`: its sections are checked first, and asked
+                for only where they fail.
+            as_of: the day that partitions are laid out from; today by default.
+
+        Raises:
+            UnprovenError: a section was still wrong after the last repair; `partial` holds everything else.
+            AskError: any other reason why no proven design was had; `partial` likewise.
+            VariableError: the prompt's variables cannot be filled; nothing was asked.
+        """
+        job = self._design_job(brief, prompt, variables, sections, start, as_of)
+        try:
+            while ready := job.ready():
+                session = job.session(ready[0])
+                end = drive(session, self._provider, job.checker(ready[0]), retry=self.retry, watch=self.watch)
+                job.finish(ready[0], session, end)
+        except AskError as error:
+            error.partial = error.partial or job.result()
+            raise
+        return job.result()
+
+    def run(
+        self,
+        prompt: Asked,
+        variables: Mapping[str, object] | None = None,
+        *,
+        output: type[T],
+        checks: Iterable[AnswerCheck[T]] = (),
+    ) -> Answer[T]:
+        """Asks your own question and repairs the answer until your checks pass.
+
+        Args:
+            prompt: a prompt (name, path or object), or messages.
+            variables: values for the prompt's slots.
+            output: the pydantic model that the answer has to fit.
+            checks: functions that take the typed answer and return findings; `where` in a finding is a JSON pointer.
+
+        Raises:
+            UnprovenError: your checks still failed after the last repair.
+            AskError: any other reason why there is no answer.
+        """
+        job = self._ask_job(prompt, variables, output, checks)
+        session = job.session()
+        return job.finish(session, drive(session, self._provider, job.check, retry=self.retry, watch=self.watch))
+
+
+class AsyncClient(_Client[AsyncProvider]):
+    __doc__ = (
+        "The same as `Client`, awaited; sections that do not need each other are asked for side by side.\n\n"
+        + (_Client.__doc__ or "").split("\n\n", 1)[1]
+    )
+
+    def _opened(self, model: str) -> AsyncProvider:
+        return open_async_provider(
+            model,
+            base_url=self.base_url,
+            api_key=self.api_key,
+            timeout_s=self.timeout_s,
+            temperature=self.temperature,
+            response_format=self.response_format,
+            tape=self._tape,
+        )
+
+    async def __aenter__(self) -> Self:
+        """Itself."""
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        """Closes."""
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Gives the connections back."""
+        await self._provider.aclose()
+
+    async def design(
+        self,
+        brief: Brief | None = None,
+        *,
+        prompt: str | Prompt = DEFAULT_PROMPT,
+        variables: Mapping[str, object] | None = None,
+        sections: Iterable[SectionName] | None = None,
+        start: DatabaseDesign | None = None,
+        as_of: date | None = None,
+    ) -> Result:
+        """As `Client.design`. A section that fails lets those beside it finish."""
+        job = self._design_job(brief, prompt, variables, sections, start, as_of)
+        try:
+            while ready := job.ready():
+                ends = await asyncio.gather(*(self._section(job, name) for name in ready), return_exceptions=True)
+                for error in filter(None, ends):
+                    raise error
+        except AskError as error:
+            error.partial = job.result()
+            raise
+        return job.result()
+
+    async def _section(self, job: DesignJob, name: SectionName) -> None:
+        session = job.session(name)
+        end = await adrive(session, self._provider, job.checker(name), retry=self.retry, watch=self.watch)
+        job.finish(name, session, end)
+
+    async def run(
+        self,
+        prompt: Asked,
+        variables: Mapping[str, object] | None = None,
+        *,
+        output: type[T],
+        checks: Iterable[AnswerCheck[T]] = (),
+    ) -> Answer[T]:
+        """As `Client.run`."""
+        job = self._ask_job(prompt, variables, output, checks)
+        session = job.session()
+        return job.finish(session, await adrive(session, self._provider, job.check, retry=self.retry, watch=self.watch))

@@ -1,0 +1,124 @@
+"""PostgreSQL as an engine: embedded, from the system, or from a directory that the user names."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from dbprompt.engines.base import Limits, Needs
+from dbprompt.engines.postgres.binaries import Installation, installations, nearest
+from dbprompt.errors import EngineError, EngineUnavailableError, MissingExtraError
+
+if sys.platform == "win32":  # pragma: no cover
+    raise EngineUnavailableError("The PostgreSQL sandbox needs a POSIX system: use WSL or a container.")
+
+try:
+    from dbprompt.engines.postgres.sandbox import PostgresSandbox
+    from dbprompt.engines.postgres.server import Server
+except ImportError as error:
+    if error.name and error.name.partition(".")[0] == "psycopg":
+        raise MissingExtraError("psycopg", "postgres") from error
+    raise
+
+__all__ = ["PostgresEngine", "PostgresSandbox", "installations"]
+
+
+class PostgresEngine:
+    """One version of PostgreSQL.
+
+    A process has at most two servers of it: one that all sandboxes share, and one for sandboxes with roles of their
+    own, which live there one at a time. Both start when they are first needed and stop with the process.
+    """
+
+    name = "postgresql"
+
+    def __init__(self, installation: Installation) -> None:
+        self.installation = installation
+        self._servers: dict[bool, Server] = {}
+        self._starting = threading.Lock()
+        self._roles_turn = threading.Lock()
+        _engines.append(self)
+
+    @classmethod
+    def of(cls, major: int | None = None, bindir: Path | None = None) -> PostgresEngine:
+        """The engine for a target major version: the same major if it is on this machine, else the best there is."""
+        installation = nearest(major, bindir)
+        with _choosing:
+            for engine in _engines:
+                if engine.installation == installation:
+                    return engine
+            return cls(installation)
+
+    @property
+    def version(self) -> str:
+        """`18.6`."""
+        return self.installation.version
+
+    @contextmanager
+    def sandbox(self, needs: Needs = Needs(), limits: Limits = Limits()) -> Iterator[PostgresSandbox]:  # noqa: B008
+        """Lends out an empty database and throws it away afterwards."""
+        if not needs.roles:
+            yield from self._lend(needs, limits)
+            return
+        with self._roles_turn:
+            yield from self._lend(needs, limits)
+
+    def stop(self) -> None:
+        """Stops the servers; the next sandbox starts new ones."""
+        with self._starting:
+            for server in self._servers.values():
+                server.stop()
+            self._servers.clear()
+
+    def _lend(self, needs: Needs, limits: Limits) -> Iterator[PostgresSandbox]:
+        server = self._server(roles=needs.roles)
+        sandbox = PostgresSandbox(server, limits, needs.extensions)
+        try:
+            yield sandbox
+        finally:
+            try:
+                sandbox.close()
+            except EngineError:
+                self._abandon(server)
+
+    def _server(self, *, roles: bool) -> Server:
+        with self._starting:
+            server = self._servers.get(roles)
+            if server is None or not server.alive:
+                if server is not None:
+                    server.stop()
+                server = self._servers[roles] = Server(self.installation)
+            return server
+
+    def _abandon(self, server: Server) -> None:
+        """Stops a server that a sandbox left in a state which cannot be cleaned."""
+        with self._starting:
+            for roles, known in tuple(self._servers.items()):
+                if known is server:
+                    del self._servers[roles]
+        server.stop()
+
+
+_engines: list[PostgresEngine] = []
+_choosing = threading.Lock()
+
+
+def _stop_all() -> None:
+    for engine in _engines:
+        engine.stop()
+
+
+def _forget_after_fork() -> None:
+    """A forked child starts servers of its own; its parent's locks may be held by threads that it does not have."""
+    global _choosing  # noqa: PLW0603
+    _choosing = threading.Lock()
+    _engines.clear()
+
+
+atexit.register(_stop_all)
+os.register_at_fork(after_in_child=_forget_after_fork)

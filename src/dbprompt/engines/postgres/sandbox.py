@@ -1,0 +1,250 @@
+"""One throw-away database, and the role that owns it and nothing else."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Sequence
+
+from dbprompt.engines.base import Answer, Limits, Outcome
+from dbprompt.engines.postgres.extensions import Extensions
+from dbprompt.engines.postgres.server import Server
+from dbprompt.engines.postgres.template import PARENT
+from dbprompt.engines.postgres.wire import Reply, Watch, Wire, condition_name
+from dbprompt.errors import EngineError
+
+__all__ = ["PostgresSandbox"]
+
+_GONE_SECONDS = 5.0
+_LENIENCE_SECONDS = 0.5  # the server's own time-out comes first; ours is for statements that switched it off
+# Classes of SQLSTATE that say something about the engine's state and nothing about the statement.
+_UNDECIDED_CLASSES = ("08", "53", "57", "58", "XX")
+_UNDECIDED_CODES = {"25P02", "55P03", "40001", "40P01"}
+_NO_RIGHT = "42501"
+
+
+class PostgresSandbox:
+    """A database of its own. Create it with `PostgresEngine.sandbox`.
+
+    Attributes:
+        name: of the database, and of the role that owns it.
+        extensions: what `CREATE EXTENSION` may use here.
+    """
+
+    def __init__(self, server: Server, limits: Limits, extensions: frozenset[str]) -> None:
+        self._server = server
+        self._limits = limits
+        self._began = time.monotonic()
+        self._wire: Wire | None = None
+        self._admin: Wire | None = None
+        self._roles: set[str] = set()
+        self._type_numbers: dict[str, int] = {}
+        self.name = server.new_name()
+        server.administer(f"CREATE ROLE {self.name} LOGIN")
+        try:
+            server.administer(f"CREATE DATABASE {self.name} OWNER {self.name} TEMPLATE {PARENT} STRATEGY file_copy")
+            self.extensions = Extensions(self.admin, self.name, extensions)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def label(self) -> str:
+        """The engine and its version, for verdicts."""
+        return f"postgresql {self._server.installation.version}"
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether the statements so far left a transaction block open."""
+        return self._wire is not None and self._wire.alive and self._wire.in_transaction
+
+    def run(self, sql: str) -> Outcome:
+        """Runs one statement as the role that owns the database."""
+        return self._attempt(lambda wire, watch: wire.query(sql, watch=watch))
+
+    def prepare(self, sql: str, parameter_types: Sequence[str] = ()) -> Outcome:
+        """Has every name and type of one statement resolved, under parameters of the given types (SQL type names)."""
+        numbers = []
+        for name in parameter_types:
+            number = self._type_number(name)
+            if not number:
+                return Outcome(Answer.REFUSED, "42704", "undefined_object", f'type "{name}" does not exist')
+            numbers.append(number)
+        return self._attempt(lambda wire, watch: wire.parse(sql, numbers, watch=watch))
+
+    def prove(self, sql: str) -> Outcome:
+        """Runs one statement as superuser and rolls it back: for kinds that only superusers may run.
+
+        The caller answers for it that the statement evaluates no expression and calls no function.
+        """
+        if self.in_transaction:
+            return Outcome(Answer.UNDECIDED, message="it needs a superuser, and a transaction block is open")
+        admin = self.admin()
+        admin.query("BEGIN")
+        try:
+            admin.query("SET LOCAL search_path = '$user', public")
+            seconds = self._limits.statement_seconds
+            admin.query(f"SET LOCAL statement_timeout = '{seconds}s'")
+            admin.query("SET LOCAL lock_timeout = '1s'")
+            return _outcome(admin.query(sql, watch=self._watch(admin)), seconds, "proven as superuser and rolled back")
+        finally:
+            admin.query("ROLLBACK")
+
+    def create_role(self, name: str, sql: str) -> Outcome:
+        """Proves a CREATE ROLE, then makes a plain role of that name that can do nothing by itself."""
+        outcome = self.prove(sql)
+        if outcome.ok:
+            self.admin().ask(f"CREATE ROLE {quoted(name)} NOLOGIN")
+            self._roles.add(name)
+        return outcome
+
+    def drop_role(self, name: str, sql: str) -> Outcome:
+        """Proves a DROP ROLE, then drops that role if this sandbox made it."""
+        outcome = self.prove(sql)
+        if outcome.ok and name in self._roles:
+            self.admin().ask(f"DROP ROLE {quoted(name)}")
+            self._roles.discard(name)
+        return outcome
+
+    def give(self, role: str, sql: str) -> Outcome:
+        """Runs a statement that hands an object of the sandbox to a role which the sandbox made.
+
+        The sandbox keeps the rights of that role, without being able to become it.
+        """
+        if role not in self._roles:
+            return self.prove(sql)
+        outcome = self.prove(sql)
+        if outcome.ok:
+            keeps = "WITH INHERIT TRUE, SET FALSE" if self._server.installation.major >= 16 else ""
+            admin = self.admin()
+            admin.ask(f"GRANT {quoted(role)} TO {self.name} {keeps}")
+            admin.query("SET search_path = '$user', public")
+            admin.query(sql)
+            admin.query("SET search_path = pg_catalog")
+        return outcome
+
+    def check_setting(self, name: str, value: str | None) -> Outcome:
+        """Whether a configuration parameter exists and takes a value. Nothing is applied."""
+        note = "compared with the server's settings, not applied"
+        known = self.rows("SELECT context FROM pg_settings WHERE lower(name) = lower($1)", name)
+        if not known:
+            if "." in name:
+                return Outcome(Answer.UNDECIDED, message=f'parameter "{name}" belongs to a module that is not loaded')
+            message = f'unrecognized configuration parameter "{name}"'
+            return Outcome(Answer.REFUSED, "42704", "undefined_object", message)
+        if known[0][0] == "internal":
+            return Outcome(Answer.REFUSED, "55P02", "cant_change_runtime_param", f'parameter "{name}" cannot be changed')
+        complaint = "" if value is None else self._server.check_setting(name, value)
+        if complaint:
+            return Outcome(Answer.REFUSED, "22023", "invalid_parameter_value", complaint)
+        return Outcome(Answer.ACCEPTED, note=note)
+
+    def create_extension(self, name: str, sql: str, *, schema: str | None, cascade: bool) -> Outcome:
+        """CREATE EXTENSION: as the sandbox's role where that is allowed, else what was laid ready is moved in."""
+        prepared = self.extensions.activate(name, schema=schema, cascade=cascade)
+        if prepared is None:
+            return self.run(sql)
+        return prepared
+
+    def rows(self, sql: str, *values: str) -> list[tuple[str | None, ...]]:
+        """Asks the catalogues, as superuser. `sql` is ours; values from elsewhere go in as parameters."""
+        return self.admin().ask(sql, *values)
+
+    def admin(self) -> Wire:
+        """The superuser's connection to this database."""
+        if self._admin is None or not self._admin.alive:
+            self._admin = self._server.connect_admin(self.name)
+        return self._admin
+
+    def close(self) -> None:
+        """Throws the database, its role and its other roles away."""
+        for wire in (self._wire, self._admin):
+            if wire is not None:
+                wire.close()
+        self._wire = self._admin = None
+        self._wait_until_alone()
+        self._server.administer(f"DROP DATABASE IF EXISTS {self.name} WITH (FORCE)")
+        for role in (*self._roles, self.name):
+            self._server.administer(f"DROP ROLE IF EXISTS {quoted(role)}")
+
+    def _attempt(self, send: Callable[[Wire, Watch], Reply]) -> Outcome:
+        if time.monotonic() - self._began > self._limits.total_seconds:
+            message = f"not tried: the {self._limits.total_seconds:g} s for all statements are used up"
+            return Outcome(Answer.UNDECIDED, message=message)
+        wire = self._connected()
+        return _outcome(send(wire, self._watch(wire)), self._limits.statement_seconds)
+
+    def _connected(self) -> Wire:
+        if self._wire is None or not self._wire.alive:
+            seconds = self._limits.statement_seconds
+            options = (f"statement_timeout={int(seconds * 1000)}", "lock_timeout=2000")
+            self._wire = self._server.connect(user=self.name, database=self.name, options=options)
+        return self._wire
+
+    def _watch(self, wire: Wire) -> Watch:
+        """Ends a statement that runs too long or writes too much, though it switched the server's limits off."""
+        limits, ended_at = self._limits, [0.0]
+
+        def watch(seconds: float) -> None:
+            if ended_at[0]:
+                if seconds > ended_at[0] + _GONE_SECONDS:
+                    self._server.stop()
+                    raise EngineError("A statement could not be ended, so its temporary PostgreSQL was stopped.")
+            elif seconds > limits.statement_seconds + _LENIENCE_SECONDS or self._disk_bytes() > limits.disk_bytes:
+                ended_at[0] = seconds
+                self._server.administer(f"SELECT pg_terminate_backend({wire.pid})")
+
+        return watch
+
+    def _disk_bytes(self) -> int:
+        found = self._server.administer("SELECT oid FROM pg_database WHERE datname = $1", self.name)
+        folder = self._server.data / "base" / str(found[0][0]) if found else None
+        if folder is None:
+            return 0
+        with contextlib.suppress(OSError):
+            return sum(entry.stat().st_size for entry in folder.iterdir())
+        return 0
+
+    def _type_number(self, name: str) -> int:
+        if name not in self._type_numbers:
+            admin = self.admin()
+            admin.query("SET search_path = '$user', public")
+            found = admin.ask("SELECT pg_catalog.to_regtype($1)::oid", name)
+            admin.query("SET search_path = pg_catalog")
+            self._type_numbers[name] = int(found[0][0] or 0)
+        return self._type_numbers[name]
+
+    def _wait_until_alone(self) -> None:
+        """Waits for the backends to be gone: DROP DATABASE would sleep a tenth of a second for them."""
+        until = time.monotonic() + _GONE_SECONDS
+        while time.monotonic() < until:
+            if not self._server.administer("SELECT 1 FROM pg_stat_activity WHERE datname = $1", self.name):
+                return
+            time.sleep(0.001)
+
+
+def quoted(name: str) -> str:
+    """A name as a quoted identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _outcome(reply: Reply, seconds: float, note: str = "") -> Outcome:
+    if reply.ok:
+        return Outcome(Answer.ACCEPTED, seconds=reply.seconds, note=note)
+    undecided = reply.code[:2] in _UNDECIDED_CLASSES or reply.code in _UNDECIDED_CODES
+    if reply.code == _NO_RIGHT:  # a superuser might be allowed to, except for what nobody may
+        undecided = reply.message.startswith(("permission denied", "must be")) and "system catalog" not in reply.message
+    message = reply.message
+    if reply.code in {"57014", "57P01"}:
+        message = f"it did not end within {seconds:g} s, or wrote too much: it was stopped"
+    return Outcome(
+        Answer.UNDECIDED if undecided else Answer.REFUSED,
+        code=reply.code,
+        condition=condition_name(reply.code),
+        message=message,
+        detail=reply.detail,
+        hint=reply.hint,
+        position=reply.position,
+        seconds=reply.seconds,
+        note=note if not undecided else "",
+    )

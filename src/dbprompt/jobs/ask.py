@@ -1,0 +1,123 @@
+"""The job for people who bring their own prompt, schema and checks: one answer, proven by their checks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeAlias, TypeVar
+
+from pydantic import BaseModel
+
+from dbprompt.design import output_schema
+from dbprompt.evidence import Evidence, Finding, Report, Severity, Status, Tier, Verdict
+from dbprompt.jobs.base import JobSettings, failure, repair_messages
+from dbprompt.messages import Message, Origin, Usage
+from dbprompt.patch import BrokenItem
+from dbprompt.prompts.prompt import Prompt, render_default_repair
+from dbprompt.result import TurnUsage
+from dbprompt.session import Candidate, Done, GaveUp, Session
+
+__all__ = ["Answer", "AskJob", "AnswerCheck"]
+
+T = TypeVar("T", bound=BaseModel)
+
+AnswerCheck: TypeAlias = Callable[[T], "Report | Iterable[Finding] | None"]
+"""A check of your own: the typed answer in, a `Report` or findings out; nothing wrong is None or an empty list."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer(Generic[T]):
+    """A typed answer that passed every check.
+
+    Args:
+        value: the answer.
+        evidence: what was checked, and by what.
+        usage_by_turn: what each request cost, the first ask and the repairs.
+    """
+
+    value: T
+    evidence: Evidence
+    usage_by_turn: tuple[TurnUsage, ...]
+
+    @property
+    def usage(self) -> Usage:
+        """What it cost in all."""
+        return sum((turn.usage for turn in self.usage_by_turn), Usage())
+
+
+@dataclass(frozen=True, slots=True)
+class AskJob(Generic[T]):
+    """One question with the caller's own model and checks."""
+
+    messages: tuple[Message, ...]
+    output: type[T]
+    checks: tuple[AnswerCheck[T], ...]
+    settings: JobSettings
+    origin: Origin
+
+    @classmethod
+    def of(
+        cls,
+        asked: Prompt | Sequence[Message],
+        variables: Mapping[str, object] | None,
+        *,
+        output: type[T],
+        checks: Iterable[AnswerCheck[T]],
+        settings: JobSettings,
+    ) -> AskJob[T]:
+        """A job at its beginning.
+
+        Raises:
+            VariableError: the prompt's variables cannot be filled.
+            TypeError: variables were given for messages, which have none.
+        """
+        schema = output_schema(output)
+        if isinstance(asked, Prompt):
+            messages = asked.render(**(variables or {}))
+            origin = Origin(asked.name, asked.version, asked.hash, schema.hash)
+        else:
+            if variables:
+                raise TypeError("variables fill a prompt; messages have none")
+            messages, origin = tuple(asked), Origin(schema_hash=schema.hash)
+        return cls(messages, output, tuple(checks), settings, origin)
+
+    def session(self) -> Session[T]:
+        """The conversation."""
+        return Session(
+            output=self.output,
+            messages=self.messages,
+            schema=output_schema(self.output),
+            repair=self._repair,
+            attempts=self.settings.attempts,
+            max_output_tokens=self.settings.max_output_tokens,
+            origin=self.origin,
+        )
+
+    def _repair(self, items: Sequence[BrokenItem]) -> tuple[Message, ...]:
+        return repair_messages(items, lambda broken: (*self.messages, render_default_repair(broken)))
+
+    def check(self, candidate: Candidate[T]) -> Report:
+        """The caller's checks, in order."""
+        report = Report()
+        for check in self.checks:
+            found = check(candidate.value) or ()
+            report += found if isinstance(found, Report) else self._report(check, tuple(found))
+        return report
+
+    def _report(self, check: AnswerCheck[T], findings: tuple[Finding, ...]) -> Report:
+        failed = any(finding.severity is Severity.ERROR for finding in findings)
+        status = Status.FAILED if failed else Status.PASSED
+        name = getattr(check, "__qualname__", type(check).__qualname__)
+        verdict = Verdict(self.output.__name__, "", status, Tier.RULE, name, "only what this check looks at")
+        return Report(findings, (verdict,))
+
+    def finish(self, session: Session[T], end: Done[T] | GaveUp[T]) -> Answer[T]:
+        """The answer.
+
+        Raises:
+            AnswerError: the session gave up.
+        """
+        if isinstance(end, GaveUp):
+            raise failure(end, self.output.__name__, self.settings)
+        turns = tuple(TurnUsage("answer", turn.kind, turn.usage) for turn in session.turns)
+        return Answer(end.value, Evidence.of([end.report]), turns)

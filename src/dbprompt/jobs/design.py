@@ -1,0 +1,182 @@
+"""The design job: which sections, in what order, checked how. Pure but for the checks, which may run an engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+
+from dbprompt.brief import Brief
+from dbprompt.capacity import Capacity, capacity_of
+from dbprompt.checks import check_section
+from dbprompt.checks.base_design import artefacts
+from dbprompt.checks.subject import Subject
+from dbprompt.design import SECTIONS, DatabaseDesign, Section, SectionName, output_schema
+from dbprompt.evidence import Evidence, Report, Status, Tier, Verdict
+from dbprompt.jobs.base import JobSettings, failure, repair_messages
+from dbprompt.messages import Message, Origin, OutputSchema
+from dbprompt.patch import BrokenItem
+from dbprompt.prompts.from_brief import fill_from_brief
+from dbprompt.prompts.prompt import Prompt
+from dbprompt.render.postgres import outline
+from dbprompt.result import Result, TurnUsage
+from dbprompt.session import Candidate, Done, GaveUp, Session
+
+__all__ = ["NEEDS", "DesignJob"]
+
+NEEDS: Mapping[SectionName, tuple[SectionName, ...]] = {
+    "selection": (),
+    "schema": ("selection",),
+    "indexes": ("schema",),
+    "queries": ("schema", "indexes"),
+}
+"""What each section is asked for after. Sections whose needs are met can be asked for side by side."""
+
+
+@dataclass(slots=True)
+class DesignJob:
+    """The state of one design.
+
+    Args:
+        prompt: the family that asks.
+        brief: what the user knows; None if `variables` say it.
+        variables: values for the prompt's slots; they go before what the brief fills.
+        sections: which to ask for; the prompt's sections by default.
+        start: sections that are there already. They are checked first and asked for only where they fail.
+    """
+
+    prompt: Prompt
+    brief: Brief | None
+    variables: Mapping[str, object]
+    settings: JobSettings
+    sections: tuple[SectionName, ...]
+    provenance: str
+    start: DatabaseDesign
+    as_of: date
+    design: DatabaseDesign = field(default_factory=DatabaseDesign)
+    turns: list[TurnUsage] = field(default_factory=list)
+    _reports: dict[SectionName, Report] = field(default_factory=dict)
+    _capacity: Capacity | None = None
+
+    @classmethod
+    def of(
+        cls,
+        prompt: Prompt,
+        brief: Brief | None,
+        *,
+        variables: Mapping[str, object] | None = None,
+        sections: Iterable[SectionName] | None = None,
+        start: DatabaseDesign | None = None,
+        settings: JobSettings,
+        provenance: str,
+        as_of: date | None = None,
+    ) -> DesignJob:
+        """A job at its beginning.
+
+        Raises:
+            VariableError: the prompt's variables cannot be filled; nothing was asked yet.
+            ValueError: `sections` names one that there is not.
+        """
+        asked = tuple(sections) if sections is not None else prompt.sections
+        strangers = [name for name in asked if name not in SECTIONS]
+        if strangers:
+            raise ValueError(f"no section {strangers[0]!r}; there are {', '.join(SECTIONS)}")
+        filled = {**(fill_from_brief(prompt.variables, brief) if brief else {}), **(variables or {})}
+        prompt.parse(filled)
+        return cls(
+            prompt=prompt,
+            brief=brief,
+            variables=filled,
+            settings=settings,
+            sections=tuple(name for name in NEEDS if name in asked),
+            provenance=provenance,
+            start=start or DatabaseDesign(),
+            as_of=as_of or date.today(),
+            _capacity=capacity_of(brief) if brief else None,
+        )
+
+    def ready(self) -> tuple[SectionName, ...]:
+        """The sections that can be asked for now, side by side."""
+        todo = {*self.sections, *self._given()} - set(self._reports)
+        return tuple(name for name in NEEDS if name in todo and not todo & set(NEEDS[name]))
+
+    def _given(self) -> set[SectionName]:
+        return {name for name in NEEDS if self.start.section(name) is not None}
+
+    def session(self, name: SectionName) -> Session[Section]:
+        """The conversation for one section."""
+        schema = output_schema(SECTIONS[name], name)
+        so_far = outline(self.design)
+        return Session(
+            output=SECTIONS[name],
+            messages=self.prompt.render_turn(name, self.variables, design_so_far=so_far),
+            schema=schema,
+            repair=lambda items: self._repair(name, items, so_far),
+            attempts=self.settings.attempts,
+            max_output_tokens=self.settings.max_output_tokens,
+            origin=self._origin(name, schema),
+            draft=self.start.section(name),
+        )
+
+    def _repair(self, name: SectionName, items: Sequence[BrokenItem], so_far: str) -> tuple[Message, ...]:
+        return repair_messages(
+            items, lambda broken: self.prompt.render_repair(name, self.variables, broken, design_so_far=so_far)
+        )
+
+    def _origin(self, name: SectionName, schema: OutputSchema) -> Origin:
+        return Origin(self.prompt.name, self.prompt.version, self.prompt.hash, schema.hash, name)
+
+    def checker(self, name: SectionName) -> Callable[[Candidate[Section]], Report]:
+        """Everything that is checked about one section in its place."""
+
+        def check(candidate: Candidate[Section]) -> Report:
+            design = self.design.with_section(name, candidate.value)
+            return check_section(Subject(design, name, self.brief, self._capacity, candidate.misshapen))
+
+        return check
+
+    def finish(self, name: SectionName, session: Session[Section], end: Done[Section] | GaveUp[Section]) -> None:
+        """Takes a section's end in.
+
+        Raises:
+            AnswerError: the section was given up; `partial` holds everything so far, this section included.
+        """
+        self.turns += [TurnUsage(name, turn.kind, turn.usage) for turn in session.turns]
+        if end.value is not None:
+            self.design = self.design.with_section(name, end.value)
+        self._reports[name] = end.report
+        if isinstance(end, GaveUp):
+            error = failure(end, name, self.settings)
+            error.partial = self.result()
+            raise error
+
+    def result(self) -> Result:
+        """What there is by now, with its evidence."""
+        reports = [report.below(f"/{name}") for name, report in self._reports.items()]
+        return Result(
+            design=self.design,
+            evidence=Evidence.of([*reports, self._unchecked(Evidence.of(reports))]),
+            usage_by_turn=tuple(self.turns),
+            brief=self.brief,
+            capacity=self._capacity,
+            provenance=self.provenance,
+            prompt=str(self.prompt),
+            as_of=self.as_of,
+        )
+
+    def _unchecked(self, evidence: Evidence) -> Report:
+        """A `not_checked` verdict for each artefact that no verdict names."""
+        seen = {verdict.where for verdict in evidence.verdicts}
+        silent = [
+            (artefact.label, f"/{name}{artefact.where}")
+            for name in NEEDS
+            if self.design.section(name) is not None
+            for artefact in artefacts(Subject(self.design, name))
+        ]
+        return Report(
+            verdicts=tuple(
+                Verdict(label, where, Status.NOT_CHECKED, Tier.NOTHING, "none", "no check looked at it")
+                for label, where in silent
+                if where not in seen
+            )
+        )

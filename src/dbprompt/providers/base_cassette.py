@@ -1,0 +1,178 @@
+"""The cassette file: vcrpy's format 1 as JSON, each interaction with a `dbprompt` block that says where it is from.
+
+vcrpy and pytest-recording read the file and ignore that block. (They do not ignore a top-level `metadata`:
+pytest-recording 0.14 fails on it.)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from dbprompt.errors import RecordingError
+from dbprompt.messages import Json
+
+__all__ = ["Headers", "Interaction", "Provenance", "Source", "difference", "key_of", "read", "write"]
+
+Provenance: TypeAlias = Literal["model", "authored"]
+Headers: TypeAlias = Mapping[str, str]
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a recording is from. `usage` is empty where the provider counted the tokens itself."""
+
+    prompt: str = ""
+    version: str = ""
+    prompt_hash: str = ""
+    schema_hash: str = ""
+    section: str = ""
+    provider: str = ""
+    model: str = ""
+    provenance: str = ""
+    recorded_at: str = ""
+    sdk: str = ""
+    usage: str = ""
+
+    def __str__(self) -> str:
+        """`name@version (hash) section`, without what is unknown."""
+        name = f"{self.prompt}@{self.version}" if self.version else self.prompt or "a request of unknown origin"
+        mark = f" ({self.prompt_hash[:8]})" if self.prompt_hash else ""
+        return f"{name}{mark}" + (f" {self.section}" if self.section else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Interaction:
+    """One request and its final response."""
+
+    method: str
+    uri: str
+    body: str
+    status: int
+    reason: str
+    headers: Headers
+    answer: str
+    source: Source
+
+    @property
+    def key(self) -> str:
+        """What a request has to equal to be answered by this."""
+        return key_of(self.method, self.uri, self.body)
+
+    def to_json(self) -> str:
+        """The interaction as it stands in the file, on one line for each of its parts."""
+        request = {
+            "method": self.method,
+            "uri": self.uri,
+            "body": self.body,
+            "headers": {"content-type": ["application/json"]},
+        }
+        response = {
+            "status": {"code": self.status, "message": self.reason},
+            "headers": {name: [value] for name, value in self.headers.items()},
+            "body": {"string": self.answer},
+        }
+        source = {name: value for name, value in asdict(self.source).items() if value}
+        parts = {"request": request, "response": response, "dbprompt": source}
+        lines = (f'  "{name}": {json.dumps(part, ensure_ascii=False)}' for name, part in parts.items())
+        return "{\n" + ",\n".join(lines) + "\n}"
+
+
+def key_of(method: str, uri: str, body: str) -> str:
+    """sha256 of method, path and canonical JSON body: no host, no headers."""
+    path = uri.split("://", 1)[-1]
+    path = path[path.find("/") :].split("?", 1)[0] if "/" in path else "/"
+    with suppress(ValueError):
+        body = json.dumps(json.loads(body), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(f"{method.upper()}\n{path}\n{body}".encode()).hexdigest()
+
+
+def read(path: Path) -> tuple[Interaction, ...]:
+    """The interactions of a cassette file; a `RecordingError` names what is wrong with it."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RecordingError(f"There is no recording {path}: record one first (mode 'record').") from None
+    except (OSError, ValueError) as error:
+        raise RecordingError(f"{path} is not readable as a recording: {error}") from error
+    if not isinstance(data, dict) or data.get("version") != FORMAT or not isinstance(data.get("interactions"), list):
+        raise RecordingError(f"{path} is not a cassette of format {FORMAT}: it needs `version` and `interactions`.")
+    try:
+        return tuple(_interaction(item) for item in data["interactions"])
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
+        raise RecordingError(f"{path} holds an interaction without {error}; vcrpy's format 1 needs it.") from error
+
+
+def _interaction(item: dict[str, dict[str, Json]]) -> Interaction:
+    request, response, told = item["request"], item["response"], item.get("dbprompt") or {}
+    status, headers, body = response["status"], response["headers"], response["body"]
+    assert isinstance(status, dict) and isinstance(headers, dict) and isinstance(body, dict)  # noqa: S101
+    known = {each.name for each in fields(Source)}
+    return Interaction(
+        method=str(request["method"]),
+        uri=str(request["uri"]),
+        body=str(request["body"] or ""),
+        status=int(str(status["code"])),
+        reason=str(status["message"] or ""),
+        headers={name: str(value[0] if isinstance(value, list) else value) for name, value in headers.items()},
+        answer=str(body["string"] or ""),
+        source=Source(**{name: str(value) for name, value in told.items() if name in known}),
+    )
+
+
+def write(path: Path, interactions: Iterable[str]) -> None:
+    """Replace the file by these interactions (as `to_json` gives them) at once: all of it or nothing."""
+    text = f'{{"version": {FORMAT}, "interactions": [\n' + ",\n".join(interactions) + "\n]}\n"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise RecordingError(f"{path} cannot be written: {error}") from error
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+        Path(name).chmod(0o644)
+        os.replace(name, path)  # noqa: PTH105  one step, also where the target exists
+    except OSError as error:
+        Path(name).unlink(missing_ok=True)
+        raise RecordingError(f"{path} cannot be written: {error}") from error
+
+
+def difference(wanted: str, recorded: str) -> str:
+    """The first place where two JSON bodies differ, with both texts; empty if there is none."""
+    try:
+        return _difference(json.loads(wanted), json.loads(recorded), "")
+    except ValueError:
+        return ""
+
+
+def _difference(wanted: Json, recorded: Json, where: str) -> str:
+    if isinstance(wanted, dict) and isinstance(recorded, dict):
+        names = sorted({*wanted, *recorded})
+        return next(filter(None, (_difference(wanted.get(n), recorded.get(n), f"{where}/{n}") for n in names)), "")
+    if isinstance(wanted, list) and isinstance(recorded, list) and len(wanted) == len(recorded):
+        pairs = enumerate(zip(wanted, recorded, strict=True))
+        return next(filter(None, (_difference(a, b, f"{where}/{n}") for n, (a, b) in pairs)), "")
+    if wanted == recorded:
+        return ""
+    if isinstance(wanted, str) and isinstance(recorded, str):
+        at = next(
+            (n for n, (a, b) in enumerate(zip(wanted, recorded, strict=False)) if a != b), len(min(wanted, recorded))
+        )
+        start = max(0, at - 20)
+        wanted, recorded = wanted[start : at + 30], recorded[start : at + 30]
+    return f"{where} is {_short(wanted)}, recorded was {_short(recorded)}"
+
+
+def _short(value: Json) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 60 else f"{text[:57]}..."

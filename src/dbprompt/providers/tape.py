@@ -1,0 +1,293 @@
+"""The tape: an HTTP transport that records a provider's answers into a file, or answers from that file alone."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import httpx2
+
+from dbprompt.errors import NoRecordingError
+from dbprompt.providers.base import Sending, current_sending
+from dbprompt.providers.base_cassette import Interaction, Provenance, Source, difference, key_of, read, write
+
+__all__ = ["Mode", "Tape"]
+
+Mode: TypeAlias = Literal["replay", "record", "live"]
+AnyTransport: TypeAlias = httpx2.BaseTransport | httpx2.AsyncBaseTransport
+
+KEPT_HEADERS = ("content-type", "request-id", "x-request-id", "retry-after")
+"""The response headers that a file may hold. Cookies and account names are in the others."""
+
+KEY_HEADERS = ("authorization", "x-api-key", "api-key")
+
+LIMITS = httpx2.Limits(max_connections=1000, max_keepalive_connections=100)
+
+
+class Tape:
+    """Recordings of one run, in one file. Safe to share between threads and tasks.
+
+    In `replay` there is no network below it: what the file does not hold is a `NoRecordingError`. In `record` every
+    good answer is written as it arrives; failures are not, so a retried call leaves only its final response. In `live`
+    nothing is read or written.
+    """
+
+    def __init__(
+        self, path: Path, mode: Mode, provenance: Provenance, inner: AnyTransport | None, kept: Iterable[Interaction]
+    ) -> None:
+        self.path, self.mode, self.provenance = path, mode, provenance
+        self._inner = inner
+        self._lock = threading.Lock()
+        self._recorded: list[Interaction] = []
+        self._lines: list[str] = []
+        self._by_key: dict[str, list[Interaction]] = {}
+        self._played: dict[str, int] = {}
+        for interaction in kept:
+            self._add(interaction)
+
+    @classmethod
+    def open(
+        cls,
+        path: str | Path,
+        *,
+        mode: Mode = "replay",
+        provenance: Provenance = "model",
+        inner: AnyTransport | None = None,
+        keep: bool = False,
+    ) -> Tape:
+        """Open a tape.
+
+        Args:
+            path: the file; `record` replaces it.
+            mode: `replay`, `record` or `live`.
+            provenance: who answers while recording: a real model, or a person through `authored_transport`.
+            inner: what answers instead of the network in `record` and `live`.
+            keep: in `record`, answer from what the file holds and record only what it lacks.
+        """
+        path = Path(path)
+        reads = mode == "replay" or (mode == "record" and keep and path.exists())
+        return cls(path, mode, provenance, inner, read(path) if reads else ())
+
+    @property
+    def interactions(self) -> tuple[Interaction, ...]:
+        """What the tape holds, in the order in which it was recorded."""
+        with self._lock:
+            return tuple(self._recorded)
+
+    def transport(self) -> httpx2.BaseTransport:
+        """The tape for a plain HTTP client."""
+        return _TapeTransport(self, self._below())
+
+    def async_transport(self) -> httpx2.AsyncBaseTransport:
+        """The tape for an async HTTP client."""
+        return _AsyncTapeTransport(self, self._async_below())
+
+    def provenance_summary(self) -> str:
+        """Where the answers are from: "PATH: authored, 2026-11-21, anthropic:claude-opus-4-8"."""
+        sources = [interaction.source for interaction in self.interactions]
+        if not sources:
+            return f"{self.path}: nothing recorded"
+        who = " and ".join(_known(source.provenance for source in sources) or ["unknown"])
+        days = _known(source.recorded_at[:10] for source in sources)
+        models = ", ".join(_known(f"{source.provider}:{source.model}" for source in sources if source.model))
+        when = " to ".join(dict.fromkeys((days[0], days[-1]))) if days else ""
+        return f"{self.path}: " + ", ".join(filter(None, (who, when, models)))
+
+    def answer(self, request: httpx2.Request) -> httpx2.Response | None:
+        """What the tape holds for this request; None means that the network has to be asked."""
+        if self.mode == "live":
+            return None
+        body = request.content.decode("utf-8", "replace")
+        key = key_of(request.method, str(request.url), body)
+        with self._lock:
+            known = self._by_key.get(key)
+            if known is not None and (self.mode == "replay" or len(known) > self._played.get(key, 0)):
+                turn = self._played.get(key, 0)
+                self._played[key] = turn + 1
+                return _response(known[min(turn, len(known) - 1)])
+        if self.mode == "record":
+            return None
+        raise self._miss(request, body)
+
+    def record(self, request: httpx2.Request, response: httpx2.Response) -> httpx2.Response:
+        """Keep a response that was read to its end, and hand on one that can be read again."""
+        if self.mode == "record" and response.status_code < 400:
+            interaction = self._interaction(request, response)
+            with self._lock:
+                self._add(interaction)
+                self._played[interaction.key] = len(self._by_key[interaction.key])
+                write(self.path, self._lines)
+        spent = ("content-encoding", "content-length", "transfer-encoding")
+        headers = [(name, value) for name, value in response.headers.multi_items() if name.lower() not in spent]
+        return httpx2.Response(response.status_code, headers=headers, content=response.content)
+
+    def _add(self, interaction: Interaction) -> None:
+        self._recorded.append(interaction)
+        self._lines.append(interaction.to_json())
+        self._by_key.setdefault(interaction.key, []).append(interaction)
+
+    def _interaction(self, request: httpx2.Request, response: httpx2.Response) -> Interaction:
+        keys = _keys(request)
+        return Interaction(
+            method=request.method,
+            uri=str(request.url.copy_with(userinfo=b"", query=None)),
+            body=_without(keys, request.content.decode("utf-8", "replace")),
+            status=response.status_code,
+            reason=response.reason_phrase,
+            headers={name: response.headers[name] for name in KEPT_HEADERS if name in response.headers},
+            answer=_without(keys, response.content.decode("utf-8", "replace")),
+            source=self._source(request),
+        )
+
+    def _source(self, request: httpx2.Request) -> Source:
+        sending = current_sending()
+        origin = sending.origin if sending else None
+        return Source(
+            prompt=origin.prompt if origin else "",
+            version=origin.version if origin else "",
+            prompt_hash=origin.prompt_hash if origin else "",
+            schema_hash=origin.schema_hash if origin else "",
+            section=origin.section if origin else "",
+            provider=sending.provider if sending else "",
+            model=sending.model if sending else "",
+            provenance=self.provenance,
+            recorded_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            sdk=request.headers.get("user-agent", ""),
+            usage="estimated as characters / 3.8" if self.provenance == "authored" else "",
+        )
+
+    def _miss(self, request: httpx2.Request, body: str) -> NoRecordingError:
+        sending = current_sending()
+        wanted = str(sending.origin) if sending else f"{request.method} {request.url.path}"
+        nearest = max(self._recorded, key=lambda each: _likeness(sending, each.source), default=None)
+        if nearest is None:
+            return NoRecordingError(f"No recording for {wanted}: {self.path} is empty.", wanted=wanted)
+        return NoRecordingError(
+            f"No recording for {wanted}; {self.path} holds {nearest.source}: {_changed(sending, nearest, body)}."
+            " Record it again, or ask with what was recorded.",
+            wanted=wanted,
+            nearest=str(nearest.source),
+        )
+
+    def _below(self) -> httpx2.BaseTransport | None:
+        if self.mode == "replay":
+            return None
+        if self._inner is None:
+            return httpx2.HTTPTransport(limits=LIMITS)
+        if not isinstance(self._inner, httpx2.BaseTransport):
+            raise TypeError("This tape's inner transport is async only: open an async provider with it.")
+        return self._inner
+
+    def _async_below(self) -> httpx2.AsyncBaseTransport | None:
+        if self.mode == "replay":
+            return None
+        if self._inner is None:
+            return httpx2.AsyncHTTPTransport(limits=LIMITS)
+        if not isinstance(self._inner, httpx2.AsyncBaseTransport):
+            raise TypeError("This tape's inner transport is not async: open a plain provider with it.")
+        return self._inner
+
+
+class _TapeTransport(httpx2.BaseTransport):
+    def __init__(self, tape: Tape, inner: httpx2.BaseTransport | None) -> None:
+        self._tape, self._inner = tape, inner
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        request.read()
+        known = self._tape.answer(request)
+        if known is not None:
+            return known
+        assert self._inner is not None, "replay answers or raises"  # noqa: S101
+        response = self._inner.handle_request(request)
+        if self._tape.mode == "live":
+            return response
+        try:
+            response.read()
+        finally:
+            response.close()
+        return self._tape.record(request, response)
+
+    def close(self) -> None:
+        if self._inner is not None:
+            self._inner.close()
+
+
+class _AsyncTapeTransport(httpx2.AsyncBaseTransport):
+    def __init__(self, tape: Tape, inner: httpx2.AsyncBaseTransport | None) -> None:
+        self._tape, self._inner = tape, inner
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        await request.aread()
+        known = self._tape.answer(request)
+        if known is not None:
+            return known
+        assert self._inner is not None, "replay answers or raises"  # noqa: S101
+        response = await self._inner.handle_async_request(request)
+        if self._tape.mode == "live":
+            return response
+        try:
+            await response.aread()
+        finally:
+            await response.aclose()
+        return self._tape.record(request, response)
+
+    async def aclose(self) -> None:
+        if self._inner is not None:
+            await self._inner.aclose()
+
+
+def _response(interaction: Interaction) -> httpx2.Response:
+    return httpx2.Response(
+        interaction.status, headers=dict(interaction.headers), content=interaction.answer.encode("utf-8")
+    )
+
+
+def _keys(request: httpx2.Request) -> list[str]:
+    values = (request.headers.get(name, "").removeprefix("Bearer ") for name in KEY_HEADERS)
+    return [value for value in values if value and value != "not-needed"]
+
+
+def _without(keys: list[str], text: str) -> str:
+    for key in keys:
+        text = text.replace(key, "[key]")
+    return text
+
+
+def _known(values: Iterable[str]) -> list[str]:
+    return sorted({value for value in values if value})
+
+
+def _likeness(sending: Sending | None, source: Source) -> tuple[bool, ...]:
+    if sending is None:
+        return ()
+    origin = sending.origin
+    return (
+        source.prompt == origin.prompt,
+        source.section == origin.section,
+        source.model == sending.model,
+        source.version == origin.version,
+        source.prompt_hash == origin.prompt_hash,
+        source.schema_hash == origin.schema_hash,
+    )
+
+
+def _changed(sending: Sending | None, nearest: Interaction, body: str) -> str:
+    changed = []
+    if sending is not None:
+        origin, source = sending.origin, nearest.source
+        pairs: dict[str, tuple[object, object]] = {
+            "prompt": (
+                origin.prompt + origin.version + origin.prompt_hash,
+                source.prompt + source.version + source.prompt_hash,
+            ),
+            "schema": (origin.schema_hash, source.schema_hash),
+            "section": (origin.section, source.section),
+            "model": (f"{sending.provider}:{sending.model}", f"{source.provider}:{source.model}"),
+        }
+        changed = [f"the {name}" for name, (now, then) in pairs.items() if now != then]
+    said = " and ".join(changed) or "the variables or the conversation"
+    at = difference(body, nearest.body)
+    return f"{said} changed" + (f" (first at {at})" if at else "")

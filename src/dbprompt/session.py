@@ -1,0 +1,175 @@
+"""One section's conversation: ask, parse, check, repair. Pure: told what happened, it says what happens next.
+
+```
+begin() ─► Ask ─► replied(reply) ─► Check ─► checked(report) ─► Done | Ask (repair) | GaveUp
+```
+A repair asks only for the items that findings point at; the reply replaces just these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from typing import Generic, Literal, TypeAlias, TypeVar, cast
+
+from pydantic import BaseModel
+
+from dbprompt.evidence import Finding, Report, Severity, Status, Tier, Verdict
+from dbprompt.messages import Json, Message, Origin, OutputSchema, Reply, Request, StopReason, Usage
+from dbprompt.patch import BrokenItem, apply_patch, broken_items, patch_schema
+from dbprompt.shape import Candidate, parse_json, shape
+
+__all__ = ["Ask", "Candidate", "Check", "Done", "GaveUp", "Session", "Step", "Turn"]
+
+T = TypeVar("T", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Send this request. `findings` are the reasons, empty for the first ask."""
+
+    request: Request
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Check(Generic[T]):
+    """Check this candidate."""
+
+    candidate: Candidate[T]
+
+
+@dataclass(frozen=True, slots=True)
+class Done(Generic[T]):
+    """The answer passed; the report says what was proven."""
+
+    value: T
+    report: Report
+
+
+@dataclass(frozen=True, slots=True)
+class GaveUp(Generic[T]):
+    """The answer was not had. `value` is the last one that had the right shape."""
+
+    reason: Literal["unproven", "refused", "truncated"]
+    report: Report
+    value: T | None = None
+
+
+Step: TypeAlias = "Ask | Check[T] | Done[T] | GaveUp[T]"
+RepairMessages: TypeAlias = Callable[[Sequence[BrokenItem]], tuple[Message, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What one request cost."""
+
+    kind: Literal["ask", "repair"]
+    usage: Usage
+
+
+@dataclass(slots=True)
+class Session(Generic[T]):
+    """The state of one conversation.
+
+    Args:
+        output: the model that the answer has to fit.
+        messages: the first ask.
+        schema: the JSON Schema of `output`.
+        repair: writes the messages that ask for broken items; they should begin as `messages` do, so that a provider
+            can reuse its cache. An item with an empty pointer stands for the whole answer.
+        attempts: how many repair rounds there may be.
+        draft: an answer that is there already; it is checked first and asked for only in part.
+    """
+
+    output: type[T]
+    messages: tuple[Message, ...]
+    schema: OutputSchema
+    repair: RepairMessages
+    attempts: int = 3
+    max_output_tokens: int = 16_000
+    origin: Origin = field(default_factory=Origin)
+    draft: T | None = None
+    turns: list[Turn] = field(default_factory=list)
+    _document: Json = None
+    _asked: tuple[BrokenItem, ...] | None = None
+    _repairs: int = 0
+    _candidate: Candidate[T] | None = None
+
+    def begin(self) -> Ask | Check[T] | GaveUp[T]:
+        """The first step."""
+        if self.draft is None:
+            return Ask(self._request(self.messages, self.schema))
+        self._document = cast("Json", self.draft.model_dump(mode="json"))
+        return self._shaped()
+
+    def replied(self, reply: Reply) -> Ask | Check[T] | GaveUp[T]:
+        """What follows from a reply."""
+        self.turns.append(Turn("repair" if self._repairs else "ask", reply.usage))
+        if reply.stop is StopReason.REFUSED:
+            return self._failed("refused", "answer.refused", reply.text[:500] or "the model declined to answer")
+        if reply.stop is StopReason.TRUNCATED:
+            cut = f"the answer was cut off at {self.max_output_tokens} tokens; raise max_output_tokens"
+            return self._failed("truncated", "answer.truncated", cut)
+        answer = parse_json(reply.text)
+        if isinstance(answer, Finding):
+            return self._ask_again(answer)
+        if self._asked is None:
+            self._document = answer
+        elif isinstance(answer, dict):
+            self._document = apply_patch(self._document, self._asked, answer)
+        else:
+            told = "answer with one JSON object that holds the asked items"
+            return self._ask_again(Finding("answer.shape", Severity.ERROR, "", told))
+        return self._shaped()
+
+    def checked(self, report: Report) -> Ask | Done[T] | GaveUp[T]:
+        """What follows from a report on the candidate."""
+        if self._candidate is None:
+            raise RuntimeError("checked() came before a candidate")
+        report = self._candidate.shape_report + self._candidate.relocate(report)
+        if not report.errors:
+            return Done(self._candidate.value, self._shape_verdict() + report)
+        return self._repair_or_give_up(report, self._candidate.value)
+
+    def _shaped(self) -> Ask | Check[T] | GaveUp[T]:
+        shaped = shape(self.output, self._document)
+        if isinstance(shaped, Candidate):
+            self._candidate = shaped
+            return Check(shaped)
+        return self._repair_or_give_up(Report(shaped), None)
+
+    def _ask_again(self, wrong: Finding) -> Ask | GaveUp[T]:
+        """The reply held nothing usable: the same is asked for once more."""
+        still_wrong = tuple(finding for item in self._asked or () for finding in item.findings)
+        value = self._candidate.value if self._candidate else None
+        return self._next_round(Report((wrong, *still_wrong)), value, self._asked)
+
+    def _repair_or_give_up(self, report: Report, value: T | None) -> Ask | GaveUp[T]:
+        return self._next_round(report, value, broken_items(self.schema, self._document, report.errors))
+
+    def _next_round(self, report: Report, value: T | None, items: tuple[BrokenItem, ...] | None) -> Ask | GaveUp[T]:
+        """Asks for the items, or for the whole answer if nothing of it can be kept (`items` is None)."""
+        if self._repairs >= self.attempts:
+            return GaveUp("unproven", report, value)
+        self._repairs += 1
+        self._asked = items
+        if items is None:
+            whole = (BrokenItem("", "", report.errors),)
+            return Ask(self._request(self.repair(whole), self.schema), report.errors)
+        return Ask(self._request(self.repair(items), patch_schema(self.schema, items)), report.errors)
+
+    def _failed(self, reason: Literal["refused", "truncated"], code: str, message: str) -> GaveUp[T]:
+        report = Report((Finding(code, Severity.ERROR, "", message),))
+        return GaveUp(reason, report, self._candidate.value if self._candidate else None)
+
+    def _request(self, messages: tuple[Message, ...], schema: OutputSchema) -> Request:
+        return Request(messages, schema, self.max_output_tokens, self.origin)
+
+    def _shape_verdict(self) -> Report:
+        checker = f"pydantic {version('pydantic')}"
+        verdict = Verdict(
+            self.schema.name, "", Status.PASSED, Tier.RULE, checker, "shape and types only, not what the values mean"
+        )
+        return Report(verdicts=(verdict,))

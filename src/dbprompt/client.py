@@ -138,7 +138,7 @@ class _Client(Generic[P]):
         return AskJob.of(known, variables, output=output, checks=checks, settings=self._settings())
 
 
-class Client(_Client[Provider]):
+class Client(_Client[Provider]):  # noqa: D101  its docstring is made of its options
     __doc__ = "A model, asked and waited for.\n\n" + (_Client.__doc__ or "").split("\n\n", 1)[1]
 
     def _opened(self, model: str) -> Provider:
@@ -226,7 +226,7 @@ class Client(_Client[Provider]):
         return job.finish(session, drive(session, self._provider, job.check, retry=self.retry, watch=self.watch))
 
 
-class AsyncClient(_Client[AsyncProvider]):
+class AsyncClient(_Client[AsyncProvider]):  # noqa: D101
     __doc__ = (
         "The same as `Client`, awaited; sections that do not need each other are asked for side by side.\n\n"
         + (_Client.__doc__ or "").split("\n\n", 1)[1]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TypeAlias, TypeVar, assert_never
+from typing import Any, TypeAlias, TypeVar, assert_never
 
 from pydantic import BaseModel
 
@@ -16,7 +16,7 @@ __all__ = ["Watch", "adrive", "drive"]
 
 T = TypeVar("T", bound=BaseModel)
 
-Watch: TypeAlias = Callable[[str, Step[BaseModel]], None]
+Watch: TypeAlias = "Callable[[str, Ask | Check[Any] | Done[Any] | GaveUp[Any]], None]"
 """Told the section and each step before it is taken; the command line draws progress from it."""
 
 

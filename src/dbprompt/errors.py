@@ -20,6 +20,8 @@ DbpromptError
 │       └── NoRecordingError   nothing recorded fits this request; `.wanted`, `.nearest`
 ├── EngineError                an engine failed by itself (never: the engine refused some SQL)
 │   └── EngineUnavailableError no such engine here; the message says how to get it
+├── TargetError                a dialect or version that dbprompt does not know; `.known`
+├── SetupError                 the setup of a check failed, so nothing was checked; `.findings`
 ├── MissingExtraError          a package is not installed; the message names the extra
 └── OutputError                a result could not be written; nothing was left half written
 ```
@@ -57,6 +59,8 @@ __all__ = [
     "RenderError",
     "RequestError",
     "ServerError",
+    "SetupError",
+    "TargetError",
     "TruncatedError",
     "UnknownModelError",
     "UnprovenError",
@@ -242,6 +246,26 @@ class EngineError(DbpromptError):
 
 class EngineUnavailableError(EngineError):
     """No such engine is usable here."""
+
+
+class TargetError(DbpromptError):
+    """A check was asked for a dialect or version that dbprompt does not know."""
+
+    def __init__(self, message: str, *, known: Iterable[str] = ()) -> None:
+        self.known = tuple(known)
+        super().__init__(message)
+
+
+class SetupError(DbpromptError):
+    """The setup of a check failed: it is not judged, and has to stand for anything to be checked.
+
+    Attributes:
+        findings: what is wrong with it; `where` points at `/setup/N`.
+    """
+
+    def __init__(self, message: str, *, findings: Iterable[object] = ()) -> None:
+        self.findings = tuple(findings)
+        super().__init__(message)
 
 
 class MissingExtraError(DbpromptError):

@@ -7,9 +7,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
-__all__ = ["Json", "Message", "Origin", "OutputSchema", "Reply", "Request", "Role", "StopReason", "Usage"]
+__all__ = ["Json", "Message", "Origin", "OutputSchema", "Reply", "Request", "Role", "StopReason", "TurnUsage", "Usage"]
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
@@ -109,6 +109,15 @@ class Usage:
             self.cache_read_tokens + other.cache_read_tokens,
             self.cache_write_tokens + other.cache_write_tokens,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class TurnUsage:
+    """What one request of a job cost: the first ask of a section, or a repair of it."""
+
+    section: str
+    kind: Literal["ask", "repair"]
+    usage: Usage
 
 
 @dataclass(frozen=True, slots=True)

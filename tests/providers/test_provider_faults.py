@@ -73,6 +73,7 @@ def failing(provider: Provider) -> ProviderError:
         ("404 Not Found", body("model: claude-x", "not_found_error"), UnknownModelError),
         ("404 Not Found", '{"detail": "Not Found"}', RequestError),
         ("400 Bad Request", body("max_tokens: too large"), RequestError),
+        ("400 Bad Request", body("`m` does not exist", "invalid_request_error", "model_not_found"), UnknownModelError),
         ("400 Bad Request", body("Your credit balance is too low"), QuotaError),
         ("429 Too Many", body("You exceeded your current quota", "insufficient_quota"), QuotaError),
         ("429 Too Many", body("slow down", "rate_limit_error"), RateLimitError),

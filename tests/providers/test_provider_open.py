@@ -78,7 +78,7 @@ def test_scripted_lines() -> None:
     replies = [plain.send(ask("hi")) for _ in range(4)]
     assert [each.text for each in replies] == ["text", '{"é": [1]}', "cut", "hi"] and replies[2] is reply
     assert [asyncio.run(awaited.send(ask("hi"))) for _ in range(4)] == replies
-    with pytest.raises(RequestError, match="^no$"):
+    with pytest.raises(RequestError, match=r"^no$"):
         plain.send(ask())
     assert len(plain.requests) == 5 and replies[0].usage == Usage(1, 9, 2)
     with pytest.raises(RequestError, match=r"script has run out: request 6 \(database_architect@1.3.0"):

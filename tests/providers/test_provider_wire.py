@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import httpx2
@@ -12,6 +13,7 @@ from provider_wiring import KEY, SCHEMA, Handler, Wire, ask
 from dbprompt.errors import ConnectionFailedError, RateLimitError, RequestError, ServerError
 from dbprompt.messages import Json, Message, OutputSchema, Request, Role, StopReason, Usage
 from dbprompt.providers.authored import authored_transport
+from dbprompt.providers.base import OncePerSchema
 from dbprompt.providers.openai import strict_schema
 from dbprompt.providers.tape import Tape
 
@@ -194,6 +196,16 @@ def test_strict_schema() -> None:
         "additionalProperties": False,
         "$defs": {"T": {"type": "object", "properties": {}, "required": [], "additionalProperties": False}},
     }
+
+
+def test_schemas_are_prepared_once() -> None:
+    """A schema is prepared once for its hash, however often and in however many objects it is sent."""
+    counted: list[Mapping[str, Json]] = []
+    once = OncePerSchema(lambda schema: counted.append(schema) or dict(schema))
+    for name in ("a", "b", "a"):
+        once(OutputSchema(name, {"type": "object", "properties": {}}))
+    once(OutputSchema("a", {"type": "object"}))
+    assert len(counted) == 2
 
 
 def test_strict_schema_needs_an_object(wire: Wire) -> None:

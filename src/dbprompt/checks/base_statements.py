@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from dbprompt.checks.base_trees import Broken, Node, column_names, find, function_name, kind, statements, unwrap, words
+from dbprompt.checks.base_trees import Broken, Node, column_names, find, function_name, statements, words
 from dbprompt.design.schema import Column, Schema, Table
 
-__all__ = ["Parsed", "parsed"]
+__all__ = ["Parsed", "alias_of", "parsed"]
 
 _SYSTEM = frozenset({"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"})
 _UNNAMED = frozenset(
@@ -41,7 +41,7 @@ class Parsed:
     @property
     def kind(self) -> str:
         """PostgreSQL's name of the statement: `SelectStmt`."""
-        return kind(self.tree)
+        return self.tree.kind
 
     @property
     def tables(self) -> tuple[Table, ...]:
@@ -92,14 +92,14 @@ class Parsed:
         """Everything that rows are chosen by: WHERE, ON, USING and HAVING, anywhere in the statement."""
         found: list[Node] = []
         for node in find(self.tree, "SelectStmt", "UpdateStmt", "DeleteStmt", "JoinExpr", "MergeStmt"):
-            for field in ("where_clause", "quals", "having_clause", "join_condition"):
-                if field in node.DESCRIPTOR.fields_by_name and node.HasField(field):
-                    found.append(unwrap(getattr(node, field)))
+            for field in ("whereClause", "quals", "havingClause", "joinCondition"):
+                if condition := node.node(field):
+                    found.append(condition)
         return tuple(found)
 
     def joined_using(self) -> frozenset[str]:
         """Column names in USING."""
-        return frozenset(name for join in find(self.tree, "JoinExpr") for name in words(join.using_clause))
+        return frozenset(name for join in find(self.tree, "JoinExpr") for name in words(join.nodes("usingClause")))
 
 
 def parsed(sql: str, schema: Schema) -> Parsed | Broken:
@@ -112,45 +112,48 @@ def parsed(sql: str, schema: Schema) -> Parsed | Broken:
     if len(found) > 1:
         return Broken(f"there are {len(found)} statements in it; write exactly one")
     tree = found[0]
-    named = {cte.ctename for cte in find(tree, "CommonTableExpr")}
+    named = {cte.text("ctename") for cte in find(tree, "CommonTableExpr")}
     aliases: dict[str, tuple[Table, ...]] = {}
     unknown: list[str] = []
     derived = set(named)
     for relation in find(tree, "RangeVar"):
-        alias = relation.alias.aliasname or relation.relname
-        table = schema.table(relation.relname)
-        if relation.relname in named and not relation.schemaname:
+        name, alias = relation.text("relname"), alias_of(relation)
+        table = schema.table(name)
+        if name in named and not relation.has("schemaname"):
             derived.add(alias)
-        elif table is None or relation.schemaname not in {"", "public"}:
-            unknown += [relation.relname, alias]
+        elif table is None or relation.text("schemaname") not in {"", "public"}:
+            unknown += [name, alias]
         elif table not in aliases.get(alias, ()):
             aliases[alias] = (*aliases.get(alias, ()), table)
     for node in find(tree, "RangeSubselect", "RangeFunction", "RangeTableFunc", "JoinExpr", "JsonTable"):
-        if node.alias.aliasname:
-            derived.add(node.alias.aliasname)
+        if alias := alias_of(node):
+            derived.add(alias)
     return Parsed(tree, aliases, tuple(dict.fromkeys(unknown)), frozenset(derived), frozenset(_outputs(tree)))
+
+
+def alias_of(node: Node) -> str:
+    """The name that a relation or subquery goes by in its statement; empty if it has none."""
+    alias = node.node("alias")
+    return alias.text("aliasname") if alias else node.text("relname")
 
 
 def _outputs(tree: Node) -> Iterator[str]:
     yield from _UNNAMED
     for target in find(tree, "ResTarget"):
-        if target.name:
-            yield target.name
+        yield target.text("name")
     for alias in find(tree, "Alias"):
-        yield alias.aliasname
-        yield from words(alias.colnames)
+        yield alias.text("aliasname")
+        yield from words(alias.nodes("colnames"))
     for cte in find(tree, "CommonTableExpr"):
-        yield from words(cte.aliascolnames)
+        yield from words(cte.nodes("aliascolnames"))
     for definition in find(tree, "ColumnDef"):
-        yield definition.colname
+        yield definition.text("colname")
     for call in find(tree, "FuncCall"):
         yield function_name(call)
     for cast in find(tree, "TypeCast"):
-        yield words(cast.type_name.names)[-1]
+        if name := cast.node("typeName"):
+            yield words(name.nodes("names"))[-1]
     if any(find(tree, "RangeFunction", "JsonTable", "RangeTableFunc")):
         yield from ("value", "key", "ordinality")
-    if any(find(tree, "CTESearchClause", "CTECycleClause")):
-        for clause in find(tree, "CTESearchClause"):
-            yield clause.search_seq_column
-        for clause in find(tree, "CTECycleClause"):
-            yield from (clause.cycle_mark_column, clause.cycle_path_column)
+    for clause in find(tree, "CTESearchClause", "CTECycleClause", "JsonTableColumn"):
+        yield from (clause.text(field) for field in ("search_seq_column", "cycle_mark_column", "cycle_path_column", "name"))

@@ -1,21 +1,17 @@
-"""Syntax trees of PostgreSQL's own grammar (postgast), for the rules that read free SQL.
+"""Syntax trees of PostgreSQL's own grammar as typed nodes, for the rules that read free SQL.
 
-The only file of the design checks that knows postgast. A tree's nodes are protobuf messages: `kind(node)` is the name
-that PostgreSQL gives them, `walk` visits all of them.
+`checks.sql.tree` gives libpg_query's JSON; a node of it is `{"Kind": {...}}`, or the bare fields where the grammar
+leaves no choice of kind (`relation`, `larg`). Here both are a `Node` with a kind.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
-from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, TypeAlias
+from importlib.util import find_spec
 
-if TYPE_CHECKING:
-    from google.protobuf.message import Message as Node
-else:
-    Node: TypeAlias = object
+from dbprompt.checks.sql import tree
+from dbprompt.messages import Json
 
 __all__ = [
     "HOW_TO_GET",
@@ -26,51 +22,112 @@ __all__ = [
     "find",
     "function_name",
     "grammar",
-    "kind",
     "statements",
-    "unwrap",
-    "walk",
     "words",
 ]
 
-_IMPLICIT_ROW = 3  # COERCE_IMPLICIT_CAST: `(a, b)` and not `ROW(a, b)`
 HOW_TO_GET = "PostgreSQL's grammar is not installed here: pip install 'dbprompt[postgres]'"
+_BARE = {
+    "alias": "Alias",
+    "cycle_clause": "CTECycleClause",
+    "intoClause": "IntoClause",
+    "join_using_alias": "Alias",
+    "larg": "SelectStmt",
+    "rarg": "SelectStmt",
+    "rel": "RangeVar",
+    "relation": "RangeVar",
+    "search_clause": "CTESearchClause",
+    "typeName": "TypeName",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """A text that is not what it should be; `message` says why, `near` shows where."""
+    """A text that is not what it should be.
+
+    Args:
+        message: why.
+        near: where, in its own words.
+        too_deep: it may well be right, and is nested too deeply to be read.
+    """
 
     message: str
     near: str = ""
+    too_deep: bool = False
 
     def __str__(self) -> str:
         return f"{self.message}, near {self.near!r}" if self.near else self.message
 
 
-@cache
-def grammar() -> str | None:
-    """The grammar's name and version; None if it is not installed."""
-    try:
-        return f"postgast {version('postgast')}"
-    except PackageNotFoundError:
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A node: PostgreSQL's name of its type (`SelectStmt`, `ColumnRef`) and its fields."""
+
+    kind: str
+    fields: tree.Node
+
+    def has(self, field: str) -> bool:
+        """Whether a field is set."""
+        return field in self.fields
+
+    def text(self, field: str) -> str:
+        """A field of text or of an enumeration; empty if it is not set."""
+        value = self.fields.get(field, "")
+        return value if isinstance(value, str) else ""
+
+    def number(self, field: str) -> int:
+        """A field with a number; 0 if it is not set, as the grammar leaves zeros out."""
+        value = self.fields.get(field, 0)
+        return value if isinstance(value, int) else 0
+
+    def node(self, field: str) -> Node | None:
+        """A field that is a node."""
+        return _node(field, self.fields.get(field))
+
+    def nodes(self, field: str) -> tuple[Node, ...]:
+        """A field that is a list of nodes."""
+        value = self.fields.get(field)
+        items = value if isinstance(value, list) else []
+        return tuple(found for item in items if (found := _node(field, item)))
+
+    def children(self) -> Iterator[Node]:
+        """The nodes right below, in the order of the fields."""
+        for field, value in self.fields.items():
+            for item in value if isinstance(value, list) else [value]:
+                if found := _node(field, item):
+                    yield found
+
+    def walk(self) -> Iterator[Node]:
+        """This node and everything below it."""
+        waiting = [self]
+        while waiting:
+            node = waiting.pop()
+            yield node
+            waiting.extend(reversed(list(node.children())))
+
+
+def _node(field: str, value: Json) -> Node | None:
+    if not isinstance(value, dict):
         return None
+    if len(value) == 1:
+        kind, inside = next(iter(value.items()))
+        if kind[0].isupper() and isinstance(inside, dict):
+            return Node(kind, inside)
+    return Node(_BARE.get(field, field), value) if value else None
+
+
+def grammar() -> str | None:
+    """The grammar's name and version, for verdicts; None if it is not installed."""
+    return tree.checker() if find_spec("postgast") else None
 
 
 def statements(sql: str) -> tuple[Node, ...] | Broken:
     """The statements of a text, in order."""
-    from google.protobuf.message import DecodeError
-    from postgast import PgQueryError, parse
-
-    if "\0" in sql:  # the C library would read up to it only, and the rest would pass unseen
-        return Broken("the text holds a NUL character; take it out")
-    try:
-        tree = parse(sql)
-    except PgQueryError as error:
-        return Broken(error.message, _near(sql, error.cursorpos))
-    except (DecodeError, RecursionError, UnicodeEncodeError):
-        return Broken("the text is nested too deeply, or not Unicode, and cannot be verified; simplify it")
-    return tuple(unwrap(raw.stmt) for raw in tree.stmts)
+    parsed = tree.parse(sql)
+    if isinstance(parsed, tree.Broken):
+        near = " ".join(sql[max(parsed.position - 1, 0) :].split())[:40] if parsed.position else ""
+        return Broken(parsed.message, near, parsed.too_deep)
+    return tuple(Node(one.kind, one.body) for one in parsed)
 
 
 def expression(sql: str) -> Node | Broken:
@@ -84,54 +141,30 @@ def expression(sql: str) -> Node | Broken:
     if len(found) != 1:
         return Broken("there are two statements in it; write one expression and no ';'")
     select = found[0]
-    fields = {field.name for field, _ in select.ListFields()} - {"limit_option", "op"}
-    if kind(select) != "SelectStmt" or fields != {"target_list"} or len(select.target_list) != 1:
+    targets = select.nodes("targetList")
+    value = targets[0].node("val") if len(targets) == 1 else None
+    if select.fields.keys() - {"limitOption", "op", "targetList"} or value is None:
         return Broken("it is more than one expression; write one expression without commas, FROM or a closing ')'")
-    inner = unwrap(unwrap(select.target_list[0]).val)
-    if kind(inner) == "RowExpr" and inner.row_format == _IMPLICIT_ROW:
+    if value.kind == "RowExpr" and value.text("row_format") == "COERCE_IMPLICIT_CAST":
         return Broken("it is a list of expressions; write one")
-    return inner
-
-
-def unwrap(node: Node) -> Node:
-    """The concrete node."""
-    from postgast import unwrap_node
-
-    return unwrap_node(node)
-
-
-def kind(node: Node) -> str:
-    """PostgreSQL's name of a node's type: `SelectStmt`, `ColumnRef`."""
-    return type(node).__name__
-
-
-def walk(node: Node) -> Iterator[Node]:
-    """A node and everything below it, in the order of the text."""
-    from postgast import walk as walk_fields
-
-    return (found for _, found in walk_fields(node))
+    return value
 
 
 def find(node: Node, *kinds: str) -> Iterator[Node]:
     """All nodes of these kinds at or below a node."""
-    return (found for found in walk(node) if kind(found) in kinds)
+    return (found for found in node.walk() if found.kind in kinds)
 
 
-def words(nodes: Node) -> tuple[str, ...]:
+def words(names: tuple[Node, ...]) -> tuple[str, ...]:
     """The names in a qualified name; a star is `*`."""
-    return tuple("*" if kind(part) == "A_Star" else str(part.sval) for part in map(unwrap, nodes))
+    return tuple("*" if part.kind == "A_Star" else part.text("sval") for part in names)
 
 
 def column_names(node: Node) -> tuple[tuple[str, ...], ...]:
     """Every column reference at or below a node, each with its qualifiers."""
-    return tuple(words(ref.fields) for ref in find(node, "ColumnRef"))
+    return tuple(words(ref.nodes("fields")) for ref in find(node, "ColumnRef"))
 
 
 def function_name(call: Node) -> str:
     """The unqualified name of a called function."""
-    return words(call.funcname)[-1]
-
-
-def _near(sql: str, position: int) -> str:
-    """What stands at a 1-based character position (libpg_query counts characters here, as the server does)."""
-    return " ".join(sql[max(position - 1, 0) :].split())[:40] if position else ""
+    return words(call.nodes("funcname"))[-1]

@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from dbprompt.checks.base_design import error, judged, listing, not_checked, tables_with, warning
-from dbprompt.checks.base_statements import Parsed, parsed
-from dbprompt.checks.base_trees import HOW_TO_GET, Broken, find, grammar, kind
+from dbprompt.checks.base_statements import Parsed, alias_of, parsed
+from dbprompt.checks.base_trees import HOW_TO_GET, Broken, find, grammar
 from dbprompt.checks.subject import Subject
 from dbprompt.design.queries import Parameter, Query
 from dbprompt.design.schema import Schema, Table
@@ -85,6 +85,8 @@ def _findings(text: _Text, schema: Schema) -> Iterator[Finding]:
     if isinstance(statement, Broken):
         if hint := _placeholder(text.sql):
             yield error("statements.placeholder", text.where, f"{text.called} {hint}")
+        elif statement.too_deep:
+            yield warning("statements.not_read", text.where, f"{text.called} was not verified here: {statement}")
         else:
             yield error("statements.syntax", text.where, f"{text.called} is no statement: {statement}")
         return
@@ -123,7 +125,8 @@ _FILL_IN = re.compile(r"\s*(\.\.\.|<[\w ]+>|\[[A-Z_ ]+\]|:[a-z_]+|YOUR_\w+|\?)\s
 
 def _literals(text: _Text, statement: Parsed) -> Iterator[Finding]:
     for constant in find(statement.tree, "A_Const"):
-        value = constant.sval.sval if constant.HasField("sval") else ""
+        inside = constant.node("sval")
+        value = inside.text("sval") if inside else ""
         if re.fullmatch(r"\$\d+", value):
             message = f"{text.called} has '{value}' in quotes, which is just text; write {value} without quotes"
             yield error("statements.quoted_parameter", text.where, message)
@@ -133,7 +136,7 @@ def _literals(text: _Text, statement: Parsed) -> Iterator[Finding]:
 
 
 def _parameters(text: _Text, statement: Parsed) -> Iterator[Finding]:
-    used = {reference.number for reference in find(statement.tree, "ParamRef")}
+    used = {reference.number("number") for reference in find(statement.tree, "ParamRef")}
     count = len(text.parameters)
     named = [f"${number} {parameter.name}" for number, parameter in enumerate(text.parameters, start=1)]
     if missing := sorted(number for number in used if number > count or number < 1):
@@ -154,14 +157,15 @@ def _parameters(text: _Text, statement: Parsed) -> Iterator[Finding]:
 def _names(text: _Text, statement: Parsed, schema: Schema) -> Iterator[Finding]:
     system = ("pg_", "information_schema")
     for relation in find(statement.tree, "RangeVar"):
-        if relation.relname in statement.unknown:
-            foreign = relation.schemaname.startswith(system) or relation.relname.startswith("pg_")
+        name = relation.text("relname")
+        if name in statement.unknown:
+            foreign = relation.text("schemaname").startswith(system) or name.startswith("pg_")
             what = (
                 "a system catalogue, which a query of the application should not need"
                 if foreign
                 else "not in the schema"
             )
-            message = f"{text.called} names {relation.relname}, which is {what}; {tables_with(schema)}"
+            message = f"{text.called} names {name}, which is {what}; {tables_with(schema)}"
             yield error("statements.unknown_table", text.where, message)
     have = "; ".join(
         f"{table.name} has {listing(column.name for column in table.columns)}" for table in statement.tables
@@ -185,6 +189,7 @@ def _names(text: _Text, statement: Parsed, schema: Schema) -> Iterator[Finding]:
 def _written(statement: Parsed) -> Iterator[tuple[Table, str]]:
     """The (table, column) pairs that INSERT and UPDATE write to."""
     for node in find(statement.tree, "InsertStmt", "UpdateStmt"):
-        targets = node.cols if kind(node) == "InsertStmt" else node.target_list
-        for table in statement.aliases.get(node.relation.alias.aliasname or node.relation.relname, ()):
-            yield from ((table, target.res_target.name) for target in targets)
+        targets = node.nodes("cols" if node.kind == "InsertStmt" else "targetList")
+        relation = node.node("relation")
+        for table in statement.aliases.get(alias_of(relation), ()) if relation else ():
+            yield from ((table, target.text("name")) for target in targets)

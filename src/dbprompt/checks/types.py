@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from dbprompt.brief import AttributeRole, Entity
 from dbprompt.checks.base_design import advice, error, judged, rules, warning
-from dbprompt.checks.base_matching import columns_of, entity_of, rows_3y, typed_columns
+from dbprompt.checks.base_matching import entity_of, rows_3y, typed_columns
 from dbprompt.checks.subject import Subject
 from dbprompt.design.schema import Column, ColumnType, DefaultKind, Schema, Table
 from dbprompt.evidence import Finding, Report
@@ -27,9 +27,8 @@ __all__ = ["types"]
 
 _FLOATS = {ColumnType.REAL, ColumnType.DOUBLE}
 _TEXTS = {ColumnType.TEXT, ColumnType.VARCHAR, ColumnType.CHAR, ColumnType.CITEXT}
-_MONEY = re.compile(
-    r"(^|_)(price|amount|total|subtotal|balance|cost|fee|salary|wage|revenue|payment|tax|discount|refund|payout)s?$"
-)
+_MONEY = re.compile(r"(^|_)(price|balance|cost|fee|salary|wage|revenue|payment|refund|payout)s?$")
+_PERHAPS_MONEY = re.compile(r"(^|_)(amount|total|subtotal|tax|discount)s?$")
 _LIST = re.compile(r"(^|_)(tags|ids|emails|phones|categories|roles|keywords|labels|items|list)$|_(list|csv)$")
 _LIMITS = {ColumnType.SMALLINT: 2**15 - 1, ColumnType.INTEGER: 2**31 - 1}
 _SMALL_TABLE = 100_000
@@ -84,9 +83,12 @@ def _money(place: _Place) -> Iterator[Finding]:
     if AttributeRole.MONEY in place.roles:
         message = f"{place.called} holds money as {place.column.type}, which cannot hold 0.10 exactly; {exact}"
         yield error("types.float_money", place.where, message)
-    elif not place.roles and _MONEY.search(place.column.name):
+        return
+    name = place.column.name
+    if not place.roles and (_MONEY.search(name) or _PERHAPS_MONEY.search(name)):
+        found = error if _MONEY.search(name) else warning
         message = f"{place.called} looks like money and is {place.column.type}, which cannot hold 0.10 exactly; {exact}"
-        yield error("types.float_money", place.where, message)
+        yield found("types.float_money", place.where, message)
 
 
 def _moment(place: _Place) -> Iterator[Finding]:

@@ -73,7 +73,9 @@ def _hand_over(result: Result, out: Path | None) -> None:
 
 def _recorded_model(replay: Path | None) -> str:
     if replay is None:
-        raise typer.BadParameter("say which model to ask: --model anthropic:MODEL or openai:MODEL", param_hint="--model")
+        raise typer.BadParameter(
+            "say which model to ask: --model anthropic:MODEL or openai:MODEL", param_hint="--model"
+        )
     from dbprompt.providers.tape import Tape
 
     models = {f"{source.provider}:{source.model}" for source in (i.source for i in Tape.open(replay).interactions)}

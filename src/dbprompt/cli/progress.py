@@ -46,7 +46,9 @@ class Progress:
     def start(self, brief: Brief, prompt: Prompt, provenance: str) -> None:
         """Says what is about to be done."""
         figures = capacity_of(brief)
-        self._screen.print(f"[bold]{escape(brief.app_name)}[/]  {brief.target.primary} {brief.target.version}, ", end="")
+        self._screen.print(
+            f"[bold]{escape(brief.app_name)}[/]  {brief.target.primary} {brief.target.version}, ", end=""
+        )
         self._screen.print(
             f"{len(brief.entities)} entities, {len(brief.queries)} queries, "
             f"{figures.size_now_gb:.3g} GB of rows now, {figures.projected_3y_gb:.3g} GB in three years"
@@ -68,7 +70,9 @@ class Progress:
                 seconds = time.monotonic() - self._since.get(section, time.monotonic())
                 rest = len(report.findings)
                 notes = f", {rest} warning{'s' if rest != 1 else ''} or advice" if rest else ""
-                self._say(section, f"[green]proven[/] after {self._rounds.get(section, 0)} repairs{notes} ({seconds:.1f} s)")
+                self._say(
+                    section, f"[green]proven[/] after {self._rounds.get(section, 0)} repairs{notes} ({seconds:.1f} s)"
+                )
             case GaveUp(reason=reason, report=report):
                 self._list(report.errors)
                 self._say(section, f"[red]{reason}[/]")
@@ -82,12 +86,14 @@ class Progress:
 
     def _list(self, findings: tuple[Finding, ...]) -> None:
         for finding in findings:
-            self._screen.print(f"{'':{WIDTH}} [red]✗[/] {finding.code} [dim]{escape(finding.where)}[/]", highlight=False)
+            self._screen.print(
+                f"{'':{WIDTH}} [red]✗[/] {finding.code} [dim]{escape(finding.where)}[/]", highlight=False
+            )
             self._screen.print(f"{'':{WIDTH}}   {escape(_short(finding.message))}", highlight=False)
 
     def _say(self, section: str, what: str) -> None:
         self._since.setdefault(section, time.monotonic())
-        self._status.update(f"{section}: {what.split(',')[0]}")
+        self._status.update(f"{section}: {what.partition(',')[0]}")
         self._screen.print(f"[bold]{section or 'answer':{WIDTH}}[/] {what}", highlight=False)
 
 

@@ -16,7 +16,9 @@ from dbprompt.prompts.from_brief import fill_from_brief
 
 __all__ = ["app"]
 
-app = typer.Typer(no_args_is_help=True, help="Prompts: what there is, what they ask, and whether they are as published.")
+app = typer.Typer(
+    no_args_is_help=True, help="Prompts: what there is, what they ask, and whether they are as published."
+)
 Name = Annotated[str, typer.Argument(help="name, name@version, name@label, or the path of a folder of your own")]
 
 
@@ -69,7 +71,9 @@ def _given(pairs: list[str]) -> dict[str, object]:
 
 @app.command()
 def lock(
-    check: Annotated[bool, typer.Option("--check", help="change nothing; exit 1 if a published version differs")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="change nothing; exit 1 if a published version differs")
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="accept changes of versions that were never released")] = False,
     root: Annotated[Path | None, typer.Option(help="a folder of prompts of your own")] = None,
 ) -> None:

@@ -10,14 +10,14 @@ from pydantic import BaseModel
 
 from dbprompt.design import output_schema
 from dbprompt.evidence import Evidence, Finding, Report, Severity, Status, Tier, Verdict
-from dbprompt.jobs.base import JobSettings, failure, repair_messages
+from dbprompt.jobs.base import JobSettings, failure, repair_items
 from dbprompt.messages import Message, Origin, Usage
 from dbprompt.patch import BrokenItem
 from dbprompt.prompts.prompt import Prompt, render_default_repair
 from dbprompt.result import TurnUsage
 from dbprompt.session import Candidate, Done, GaveUp, Session
 
-__all__ = ["Answer", "AskJob", "AnswerCheck"]
+__all__ = ["Answer", "AnswerCheck", "AskJob"]
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -94,7 +94,7 @@ class AskJob(Generic[T]):
         )
 
     def _repair(self, items: Sequence[BrokenItem]) -> tuple[Message, ...]:
-        return repair_messages(items, lambda broken: (*self.messages, render_default_repair(broken)))
+        return (*self.messages, *render_default_repair(repair_items(items)))
 
     def check(self, candidate: Candidate[T]) -> Report:
         """The caller's checks, in order."""

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar, assert_never
 
 from pydantic import BaseModel
 
 from dbprompt.errors import AnswerError, RefusedError, TruncatedError, UnprovenError
-from dbprompt.messages import Message
 from dbprompt.patch import BrokenItem
 from dbprompt.prompts.prompt import RepairItem
 from dbprompt.session import GaveUp
 
-__all__ = ["JobSettings", "failure", "repair_messages"]
+__all__ = ["JobSettings", "failure", "repair_items"]
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -44,13 +43,9 @@ def failure(end: GaveUp[T], what: str, settings: JobSettings) -> AnswerError:
             assert_never(end.reason)
 
 
-def repair_messages(
-    items: Sequence[BrokenItem], render: Callable[[Sequence[RepairItem]], tuple[Message, ...]]
-) -> tuple[Message, ...]:
-    """The messages that ask for broken items, as a prompt writes them."""
-    return render(
-        [
-            RepairItem(item.key, item.text, tuple(finding.message for finding in item.findings), adds=item.adds)
-            for item in items
-        ]
+def repair_items(items: Sequence[BrokenItem]) -> tuple[RepairItem, ...]:
+    """Broken items as a prompt writes them down."""
+    return tuple(
+        RepairItem(item.key, item.text, tuple(finding.message for finding in item.findings), item.name)
+        for item in items
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -13,9 +13,8 @@ from dbprompt.checks.base_design import artefacts
 from dbprompt.checks.subject import Subject
 from dbprompt.design import SECTIONS, DatabaseDesign, Section, SectionName, output_schema
 from dbprompt.evidence import Evidence, Report, Status, Tier, Verdict
-from dbprompt.jobs.base import JobSettings, failure, repair_messages
-from dbprompt.messages import Message, Origin, OutputSchema
-from dbprompt.patch import BrokenItem
+from dbprompt.jobs.base import JobSettings, failure, repair_items
+from dbprompt.messages import Origin, OutputSchema
 from dbprompt.prompts.from_brief import fill_from_brief
 from dbprompt.prompts.prompt import Prompt
 from dbprompt.render.postgres import outline
@@ -104,23 +103,18 @@ class DesignJob:
         return {name for name in NEEDS if self.start.section(name) is not None}
 
     def session(self, name: SectionName) -> Session[Section]:
-        """The conversation for one section."""
+        """The conversation for one section. A repair follows the same messages, which a provider has in its cache."""
         schema = output_schema(SECTIONS[name], name)
-        so_far = outline(self.design)
+        messages = self.prompt.render_turn(name, self.variables, design_so_far=outline(self.design))
         return Session(
             output=SECTIONS[name],
-            messages=self.prompt.render_turn(name, self.variables, design_so_far=so_far),
+            messages=messages,
             schema=schema,
-            repair=lambda items: self._repair(name, items, so_far),
+            repair=lambda items: (*messages, *self.prompt.render_repair(name, repair_items(items))),
             attempts=self.settings.attempts,
             max_output_tokens=self.settings.max_output_tokens,
             origin=self._origin(name, schema),
             draft=self.start.section(name),
-        )
-
-    def _repair(self, name: SectionName, items: Sequence[BrokenItem], so_far: str) -> tuple[Message, ...]:
-        return repair_messages(
-            items, lambda broken: self.prompt.render_repair(name, self.variables, broken, design_so_far=so_far)
         )
 
     def _origin(self, name: SectionName, schema: OutputSchema) -> Origin:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 
 from dbprompt.brief import AttributeRole, Brief, Entity, QueryKind, QueryNeed, Relationship
@@ -50,7 +49,7 @@ def brief_variables(brief: Brief, capacity: Capacity | None = None) -> Mapping[s
 def _application(brief: Brief) -> dict[str, object]:
     roles = {attribute.role for entity in brief.entities for attribute in entity.attributes}
     free = brief.target.free_choice or brief.target.primary == _ENGINE_FREE
-    version = re.match(r"\d[\w.]*", brief.target.version)
+    version = brief.target.version
     return {
         "APPLICATION_NAME": brief.app_name,
         "DESCRIBE_APPLICATION": brief.description,
@@ -59,7 +58,7 @@ def _application(brief: Brief) -> dict[str, object]:
         "DATA_TYPE": ", ".join(entity.name for entity in brief.entities),
         "TENANCY": "multi-tenant" if AttributeRole.TENANT in roles else "single-tenant",
         "TARGET_ENGINE": _ENGINE_FREE if free else brief.target.primary,
-        "TARGET_VERSION": version.group() if version and not free else "",
+        "TARGET_VERSION": version if version != "n/a" and not free else "",
         "SUPPORTING_STORES": list(brief.target.supporting),
     }
 

@@ -266,12 +266,14 @@ def _duration(amount: Fraction) -> str:
 
 
 def _rate(amount: Fraction, *, in_bytes: bool) -> str:
-    write = _size if in_bytes else _number
-    shown = {period: amount * _DURATION[period] for period in ("s", "min", "h", "day", "month", "year")}
+    """By the second or the day as people would say it; bytes by the month, for they are about growth."""
+    shown = {period: amount * _DURATION[period] for period in ("s", "day", "month", "year")}
+    if in_bytes and shown["month"] < 10**14:
+        del shown["s"], shown["day"]
     at_least_one = [period for period in shown if shown[period] >= 1]
-    even = [period for period in at_least_one if period not in ("min", "h") and _even(shown[period], in_bytes=in_bytes)]
-    period = next(iter(even or at_least_one), "s")
-    return f"{write(shown[period])}/{period}"
+    even = [period for period in at_least_one if _even(shown[period], in_bytes=in_bytes)]
+    period = next(iter(even or at_least_one), next(iter(shown)))
+    return f"{_size(shown[period]) if in_bytes else _number(shown[period])}/{period}"
 
 
 def _even(amount: Fraction, *, in_bytes: bool) -> bool:

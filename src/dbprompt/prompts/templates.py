@@ -154,6 +154,8 @@ class _Walk:
             raise PromptError(f"{at}: write the name of the included template as text")
         if not node.with_context or node.ignore_missing:
             raise PromptError(f"{at}: include takes the name of a template and nothing else")
+        if self.templates.read(node.template.value) is None:
+            raise PromptError(f"{at}: there is no template {node.template.value!r} in this prompt")
         self.template(node.template.value, replace(here, depth=here.depth + 1))
 
 

@@ -24,9 +24,12 @@ __all__ = [
     "estimate_tokens",
     "naming",
     "time_left",
+    "without_key",
 ]
 
 ResponseFormat: TypeAlias = Literal["json_schema", "json_object"]
+
+SHORTEST_KEY = 12
 
 
 class Provider(Protocol):
@@ -134,6 +137,11 @@ def naming(sending: Sending) -> Iterator[None]:
         yield
     finally:
         _sending.reset(token)
+
+
+def without_key(text: str, key: str) -> str:
+    """The text with the key blotted out. Anything shorter is a placeholder ("ollama"), and may be an honest word."""
+    return text.replace(key, "[key]") if len(key) >= SHORTEST_KEY else text
 
 
 def estimate_tokens(text: str) -> int:

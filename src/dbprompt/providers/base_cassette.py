@@ -18,8 +18,9 @@ from typing import Literal, TypeAlias
 
 from dbprompt.errors import RecordingError
 from dbprompt.messages import Json
+from dbprompt.providers.base import Sending
 
-__all__ = ["Headers", "Interaction", "Provenance", "Source", "difference", "key_of", "read", "write"]
+__all__ = ["Headers", "Interaction", "Provenance", "Source", "key_of", "likeness", "read", "what_changed", "write"]
 
 Provenance: TypeAlias = Literal["model", "authored"]
 Headers: TypeAlias = Mapping[str, str]
@@ -147,8 +148,42 @@ def write(path: Path, interactions: Iterable[str]) -> None:
         raise RecordingError(f"{path} cannot be written: {error}") from error
 
 
-def difference(wanted: str, recorded: str) -> str:
-    """The first place where two JSON bodies differ, with both texts; empty if there is none."""
+def likeness(sending: Sending | None, source: Source) -> tuple[bool, ...]:
+    """How near a recording is to what is being sent; the greatest is the nearest."""
+    if sending is None:
+        return ()
+    origin = sending.origin
+    return (
+        source.prompt == origin.prompt,
+        source.section == origin.section,
+        source.model == sending.model,
+        source.version == origin.version,
+        source.prompt_hash == origin.prompt_hash,
+        source.schema_hash == origin.schema_hash,
+    )
+
+
+def what_changed(sending: Sending | None, nearest: Interaction, body: str) -> str:
+    """Which of prompt, schema, section and model differ, and the first place where the bodies do."""
+    changed = []
+    if sending is not None:
+        origin, source = sending.origin, nearest.source
+        pairs: dict[str, tuple[object, object]] = {
+            "prompt": (
+                origin.prompt + origin.version + origin.prompt_hash,
+                source.prompt + source.version + source.prompt_hash,
+            ),
+            "schema": (origin.schema_hash, source.schema_hash),
+            "section": (origin.section, source.section),
+            "model": (f"{sending.provider}:{sending.model}", f"{source.provider}:{source.model}"),
+        }
+        changed = [f"the {name}" for name, (now, then) in pairs.items() if now != then]
+    said = " and ".join(changed) or "the variables or the conversation"
+    at = _first_difference(body, nearest.body)
+    return f"{said} changed" + (f" (first at {at})" if at else "")
+
+
+def _first_difference(wanted: str, recorded: str) -> str:
     try:
         return _difference(json.loads(wanted), json.loads(recorded), "")
     except ValueError:

@@ -23,7 +23,7 @@ from dbprompt.errors import (
     UnknownModelError,
 )
 from dbprompt.messages import Request
-from dbprompt.providers.base import Sending, Settings, naming
+from dbprompt.providers.base import Sending, Settings, naming, without_key
 
 __all__ = ["ErrorTable", "carrying", "failure", "scrub"]
 
@@ -52,8 +52,8 @@ def carrying(name: str, settings: Settings, table: ErrorTable, request: Request)
         raise
     except Exception as error:
         ours = failure(name, settings, table, error)
-        # A traceback prints the chain: an SDK error that quotes the key must not be in it.
-        raise ours from (None if _quotes(settings.key, error) else error)
+        # A traceback prints the chain: an SDK error that quotes the key, or wraps our own, must not be in it.
+        raise ours from (None if ours in _chain(error) or _quotes(settings.key, error) else error)
 
 
 def failure(name: str, settings: Settings, table: ErrorTable, error: Exception) -> DbpromptError:
@@ -71,9 +71,7 @@ def failure(name: str, settings: Settings, table: ErrorTable, error: Exception) 
 
 def scrub(text: str, key: str) -> str:
     """The text on one line, without the key and without a tail that nobody reads."""
-    if key:
-        text = text.replace(key, "[key]")
-    text = " ".join(text.split())
+    text = " ".join(without_key(text, key).split())
     return text if len(text) <= _DETAIL_LIMIT else f"{text[:_DETAIL_LIMIT]} ... ({len(text)} characters)"
 
 
@@ -109,6 +107,8 @@ def _refined(kind: type[ProviderError], status: int | None, detail: str) -> type
         return QuotaError
     if status is not None and status < 400:  # an error event inside a stream that began well
         return RateLimitError if "rate_limit" in detail else ServerError
+    if status == 400 and "model_not_found" in detail:  # llama-cpp-python
+        return UnknownModelError
     if kind is UnknownModelError and not _NO_SUCH_MODEL.search(detail):
         return RequestError  # a 404 for another reason: the address
     return kind
@@ -181,4 +181,4 @@ def _seconds_until(http_date: str) -> float:
 
 
 def _quotes(key: str, error: Exception) -> bool:
-    return bool(key) and any(key in f"{link!s} {link!r}" for link in _chain(error))
+    return any(without_key(told, key) != told for told in (f"{link!s} {link!r}" for link in _chain(error)))

@@ -112,6 +112,10 @@ class _Form:
         self.now = "json_object"
         return True
 
+    def forget(self) -> None:
+        """Neither format was recorded: nothing was found out."""
+        self.now = "json_schema"
+
     def fits(self, used: ResponseFormat) -> None:
         """The format was taken: later refusals have another cause."""
         self.now, self._known = used, True
@@ -144,7 +148,11 @@ class CompatibleProvider:
         except (ProviderError, NoRecordingError) as refusal:
             if not self._form.take_other(form, refusal):
                 raise
-            return _after(refusal, self._ask(request, self._form.now))
+            try:
+                return _after(refusal, self._ask(request, self._form.now))
+            except NoRecordingError:
+                self._form.forget()
+                raise refusal from None
         self._form.fits(form)
         return reply
 
@@ -176,7 +184,11 @@ class AsyncCompatibleProvider:
         except (ProviderError, NoRecordingError) as refusal:
             if not self._form.take_other(form, refusal):
                 raise
-            return _after(refusal, await self._ask(request, self._form.now))
+            try:
+                return _after(refusal, await self._ask(request, self._form.now))
+            except NoRecordingError:
+                self._form.forget()
+                raise refusal from None
         self._form.fits(form)
         return reply
 

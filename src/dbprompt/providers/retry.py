@@ -167,15 +167,13 @@ class _Plan:
         """The error to end with: the last one, which also says what stood in the way of one more try."""
         error = _error(state)
         assert isinstance(error, ProviderError)  # noqa: S101  only these are retried
-        attempts = state.attempt_number
-        if attempts < self.policy.attempts:
-            waits = (
-                f"the next try would come in {state.upcoming_sleep:.0f} s, the deadline in {max(0, self.left()):.0f} s"
-            )
+        kind: type[ProviderError] = type(error)
+        why = f"{state.attempt_number} attempts"
+        if state.attempt_number < self.policy.attempts:
             kind = RateLimitError if isinstance(error, RateLimitError) else DeadlineError
-        else:
-            waits, kind = f"{attempts} attempts", type(error)
-        raise kind(f"{error} Gave up: {waits}.", status=error.status, retry_after=error.retry_after) from error
+            left = max(0.0, self.left())
+            why = f"the next try would come in {state.upcoming_sleep:.0f} s, the deadline in {left:.0f} s"
+        raise kind(f"{error} Gave up: {why}.", status=error.status, retry_after=error.retry_after) from error
 
     def pause(self, seconds: float) -> None:
         """Wait without waiting: nothing offline gets better with time."""

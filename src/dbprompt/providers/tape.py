@@ -11,12 +11,22 @@ from typing import Literal, TypeAlias
 import httpx2
 
 from dbprompt.errors import NoRecordingError
-from dbprompt.providers.base import Sending, current_sending
-from dbprompt.providers.base_cassette import Interaction, Provenance, Source, difference, key_of, read, write
+from dbprompt.providers.base import Sending, current_sending, without_key
+from dbprompt.providers.base_cassette import (
+    Interaction,
+    Provenance,
+    Source,
+    key_of,
+    likeness,
+    read,
+    what_changed,
+    write,
+)
 
 __all__ = ["Mode", "Tape"]
 
 Mode: TypeAlias = Literal["replay", "record", "live"]
+Mark: TypeAlias = tuple[str, str, str]
 AnyTransport: TypeAlias = httpx2.BaseTransport | httpx2.AsyncBaseTransport
 
 KEPT_HEADERS = ("content-type", "request-id", "x-request-id", "retry-after")
@@ -43,8 +53,8 @@ class Tape:
         self._lock = threading.Lock()
         self._recorded: list[Interaction] = []
         self._lines: list[str] = []
-        self._by_key: dict[str, list[Interaction]] = {}
-        self._played: dict[str, int] = {}
+        self._by_mark: dict[Mark, list[Interaction]] = {}
+        self._played: dict[Mark, int] = {}
         for interaction in kept:
             self._add(interaction)
 
@@ -103,10 +113,10 @@ class Tape:
         body = request.content.decode("utf-8", "replace")
         key = key_of(request.method, str(request.url), body)
         with self._lock:
-            known = self._by_key.get(key)
-            if known is not None and (self.mode == "replay" or len(known) > self._played.get(key, 0)):
-                turn = self._played.get(key, 0)
-                self._played[key] = turn + 1
+            mark = self._mark(key, current_sending())
+            known, turn = self._by_mark.get(mark, []), self._played.get(mark, 0)
+            if turn < len(known) or (known and self.mode == "replay"):
+                self._played[mark] = turn + 1
                 return _response(known[min(turn, len(known) - 1)])
         if self.mode == "record":
             return None
@@ -118,7 +128,8 @@ class Tape:
             interaction = self._interaction(request, response)
             with self._lock:
                 self._add(interaction)
-                self._played[interaction.key] = len(self._by_key[interaction.key])
+                mark = _mark_of(interaction)
+                self._played[mark] = len(self._by_mark[mark])
                 write(self.path, self._lines)
         spent = ("content-encoding", "content-length", "transfer-encoding")
         headers = [(name, value) for name, value in response.headers.multi_items() if name.lower() not in spent]
@@ -127,7 +138,12 @@ class Tape:
     def _add(self, interaction: Interaction) -> None:
         self._recorded.append(interaction)
         self._lines.append(interaction.to_json())
-        self._by_key.setdefault(interaction.key, []).append(interaction)
+        self._by_mark.setdefault(_mark_of(interaction), []).append(interaction)
+
+    def _mark(self, key: str, sending: Sending | None) -> Mark:
+        """Where to look: a changed prompt gets no old answer, even with an equal body; foreign files have no hashes."""
+        mark = (key, sending.origin.prompt_hash, sending.origin.schema_hash) if sending else (key, "", "")
+        return mark if mark in self._by_mark else (key, "", "")
 
     def _interaction(self, request: httpx2.Request, response: httpx2.Response) -> Interaction:
         keys = _keys(request)
@@ -162,11 +178,11 @@ class Tape:
     def _miss(self, request: httpx2.Request, body: str) -> NoRecordingError:
         sending = current_sending()
         wanted = str(sending.origin) if sending else f"{request.method} {request.url.path}"
-        nearest = max(self._recorded, key=lambda each: _likeness(sending, each.source), default=None)
+        nearest = max(self._recorded, key=lambda each: likeness(sending, each.source), default=None)
         if nearest is None:
             return NoRecordingError(f"No recording for {wanted}: {self.path} is empty.", wanted=wanted)
         return NoRecordingError(
-            f"No recording for {wanted}; {self.path} holds {nearest.source}: {_changed(sending, nearest, body)}."
+            f"No recording for {wanted}; {self.path} holds {nearest.source}: {what_changed(sending, nearest, body)}."
             " Record it again, or ask with what was recorded.",
             wanted=wanted,
             nearest=str(nearest.source),
@@ -239,6 +255,10 @@ class _AsyncTapeTransport(httpx2.AsyncBaseTransport):
             await self._inner.aclose()
 
 
+def _mark_of(interaction: Interaction) -> Mark:
+    return interaction.key, interaction.source.prompt_hash, interaction.source.schema_hash
+
+
 def _response(interaction: Interaction) -> httpx2.Response:
     return httpx2.Response(
         interaction.status, headers=dict(interaction.headers), content=interaction.answer.encode("utf-8")
@@ -246,48 +266,14 @@ def _response(interaction: Interaction) -> httpx2.Response:
 
 
 def _keys(request: httpx2.Request) -> list[str]:
-    values = (request.headers.get(name, "").removeprefix("Bearer ") for name in KEY_HEADERS)
-    return [value for value in values if value and value != "not-needed"]
+    return [request.headers.get(name, "").removeprefix("Bearer ") for name in KEY_HEADERS]
 
 
 def _without(keys: list[str], text: str) -> str:
     for key in keys:
-        text = text.replace(key, "[key]")
+        text = without_key(text, key)
     return text
 
 
 def _known(values: Iterable[str]) -> list[str]:
     return sorted({value for value in values if value})
-
-
-def _likeness(sending: Sending | None, source: Source) -> tuple[bool, ...]:
-    if sending is None:
-        return ()
-    origin = sending.origin
-    return (
-        source.prompt == origin.prompt,
-        source.section == origin.section,
-        source.model == sending.model,
-        source.version == origin.version,
-        source.prompt_hash == origin.prompt_hash,
-        source.schema_hash == origin.schema_hash,
-    )
-
-
-def _changed(sending: Sending | None, nearest: Interaction, body: str) -> str:
-    changed = []
-    if sending is not None:
-        origin, source = sending.origin, nearest.source
-        pairs: dict[str, tuple[object, object]] = {
-            "prompt": (
-                origin.prompt + origin.version + origin.prompt_hash,
-                source.prompt + source.version + source.prompt_hash,
-            ),
-            "schema": (origin.schema_hash, source.schema_hash),
-            "section": (origin.section, source.section),
-            "model": (f"{sending.provider}:{sending.model}", f"{source.provider}:{source.model}"),
-        }
-        changed = [f"the {name}" for name, (now, then) in pairs.items() if now != then]
-    said = " and ".join(changed) or "the variables or the conversation"
-    at = difference(body, nearest.body)
-    return f"{said} changed" + (f" (first at {at})" if at else "")

@@ -8,24 +8,26 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dbprompt.engines.base import Limits, Needs
 from dbprompt.engines.postgres.binaries import Installation, installations, nearest
 from dbprompt.errors import EngineError, EngineUnavailableError, MissingExtraError
 
-if sys.platform == "win32":  # pragma: no cover
-    raise EngineUnavailableError("The PostgreSQL sandbox needs a POSIX system: use WSL or a container.")
-
-try:
+if TYPE_CHECKING:
     from dbprompt.engines.postgres.sandbox import PostgresSandbox
     from dbprompt.engines.postgres.server import Server
-except ImportError as error:
-    if error.name and error.name.partition(".")[0] == "psycopg":
-        raise MissingExtraError("psycopg", "postgres") from error
-    raise
 
-__all__ = ["PostgresEngine", "PostgresSandbox", "installations"]
+__all__ = ["PostgresEngine", "describe_servers", "installations"]
+
+
+def describe_servers() -> list[str]:
+    """The servers that sandboxes can run on here, best first, a line each; empty if there is none."""
+    if sys.platform == "win32":
+        return []
+    return [f"{one.version} ({one.origin}, {one.bindir})" for one in installations()]
 
 
 class PostgresEngine:
@@ -46,7 +48,16 @@ class PostgresEngine:
 
     @classmethod
     def of(cls, major: int | None = None, bindir: Path | None = None) -> PostgresEngine:
-        """The engine for a target major version: the same major if it is on this machine, else the best there is."""
+        """The engine for a target major version: the same major if it is on this machine, else the best there is.
+
+        Raises:
+            EngineUnavailableError: there is no PostgreSQL here.
+            MissingExtraError: the driver is not installed.
+        """
+        if sys.platform == "win32":
+            raise EngineUnavailableError("The PostgreSQL sandbox needs a POSIX system: use WSL or a container.")
+        if find_spec("psycopg") is None:
+            raise MissingExtraError("psycopg", "postgres")
         installation = nearest(major, bindir)
         with _choosing:
             for engine in _engines:
@@ -76,8 +87,15 @@ class PostgresEngine:
             self._servers.clear()
 
     def _lend(self, needs: Needs, limits: Limits) -> Iterator[PostgresSandbox]:
+        from dbprompt.engines.postgres.sandbox import PostgresSandbox
+
         server = self._server(roles=needs.roles)
-        sandbox = PostgresSandbox(server, limits, needs.extensions)
+        try:
+            sandbox = PostgresSandbox(server, limits, needs.extensions)
+        except EngineError:  # a crash, or a lock table flooded by a neighbour: a new server has neither
+            self._abandon(server)
+            server = self._server(roles=needs.roles)
+            sandbox = PostgresSandbox(server, limits, needs.extensions)
         try:
             yield sandbox
         finally:
@@ -87,6 +105,8 @@ class PostgresEngine:
                 self._abandon(server)
 
     def _server(self, *, roles: bool) -> Server:
+        from dbprompt.engines.postgres.server import Server
+
         with self._starting:
             server = self._servers.get(roles)
             if server is None or not server.alive:
@@ -121,4 +141,5 @@ def _forget_after_fork() -> None:
 
 
 atexit.register(_stop_all)
-os.register_at_fork(after_in_child=_forget_after_fork)
+if sys.platform != "win32":
+    os.register_at_fork(after_in_child=_forget_after_fork)

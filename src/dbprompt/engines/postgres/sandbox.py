@@ -42,7 +42,8 @@ class PostgresSandbox:
         self.name = server.new_name()
         server.administer(f"CREATE ROLE {self.name} LOGIN")
         try:
-            server.administer(f"CREATE DATABASE {self.name} OWNER {self.name} TEMPLATE {PARENT} STRATEGY file_copy")
+            strategy = "STRATEGY file_copy" if server.installation.major >= 15 else ""
+            server.administer(f"CREATE DATABASE {self.name} OWNER {self.name} TEMPLATE {PARENT} {strategy}")
             self.extensions = Extensions(self.admin, self.name, extensions)
         except BaseException:
             self.close()

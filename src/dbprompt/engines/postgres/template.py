@@ -55,7 +55,8 @@ _SETTINGS_SINCE = {18: "io_method = sync\n"}
 # A role may connect to the database of its own name and to no other.
 _ACCESS = f"local all {ADMIN} trust\nlocal sameuser all trust\n"
 # In a single-user session each line is one statement. Signals to other backends are not a sandbox's business.
-_PREPARATION = f"CREATE DATABASE {PARENT} IS_TEMPLATE true\n"
+# Scripts name the role `postgres` as every installation has it; here it has no rights.
+_PREPARATION = f"CREATE DATABASE {PARENT} IS_TEMPLATE true\nCREATE ROLE postgres NOLOGIN\n"
 _PREPARATION_INSIDE = """\
 REVOKE EXECUTE ON FUNCTION pg_catalog.pg_terminate_backend(integer, bigint) FROM PUBLIC
 REVOKE EXECUTE ON FUNCTION pg_catalog.pg_cancel_backend(integer) FROM PUBLIC

@@ -88,8 +88,11 @@ class Wire:
         self._connection.finish()
 
     def query(self, sql: str, *, watch: Watch | None = None) -> Reply:
-        """Sends one statement as it is. `watch` is called while it runs, with the seconds so far."""
-        self._connection.send_query(sql.encode())
+        """Sends one statement. `watch` is called while it runs, with the seconds so far.
+
+        It goes by the extended protocol, under which the server itself refuses text that holds a second statement.
+        """
+        self._connection.send_query_params(sql.encode(), None)
         self._in_pieces()
         return self._collect(watch)
 

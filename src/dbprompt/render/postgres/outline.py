@@ -29,6 +29,7 @@ def _selection(design: DatabaseDesign) -> Iterator[str]:
 def _schema(schema: Schema | None) -> Iterator[str]:
     if schema is None:
         return
+    yield "(a ? behind a type: may be null)"
     for enum in schema.enums:
         yield f"enum {enum.name}: {', '.join(_line(value) for value in enum.values)}"
     for table in schema.tables:

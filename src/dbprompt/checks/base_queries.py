@@ -1,0 +1,77 @@
+"""A query of the design beside what the brief asks of it, for the rules that read both."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from dbprompt.brief import Brief, Entity, QueryNeed
+from dbprompt.checks.base_matching import columns_of, places_of
+from dbprompt.checks.base_statements import Parsed, parsed
+from dbprompt.checks.base_trees import Broken, Node, words
+from dbprompt.checks.subject import Subject
+from dbprompt.design.queries import Query
+from dbprompt.design.schema import Schema, Table
+
+__all__ = ["Asked", "asked_queries", "descends", "shown", "sort_columns"]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A statement with what the brief asks of it."""
+
+    query: Query
+    statement: Parsed
+    where: str
+    need: QueryNeed | None = None
+    entity: Entity | None = None
+    tables: tuple[Table, ...] = ()
+
+    def columns(self, attribute: str) -> frozenset[tuple[str, str]]:
+        """The (table, column) pairs that hold an attribute of the query's entity."""
+        if self.entity is None:
+            return frozenset()
+        pairs = ((table, column) for table in self.tables for column in columns_of(table, self.entity, attribute))
+        return frozenset((table.name, column.name) for table, column in pairs)
+
+
+def asked_queries(subject: Subject) -> Iterator[Asked]:
+    """Every query of the section under check whose statement can be read; `statements` reports the others."""
+    section, schema = subject.design.queries, subject.design.schema
+    for at, query in enumerate(section.queries if section and schema else ()):
+        statement = parsed(query.sql, schema) if schema else Broken("")
+        if schema is not None and not isinstance(statement, Broken):
+            yield _asked(subject.brief, schema, query, statement, f"/queries/{at}")
+
+
+def _asked(brief: Brief | None, schema: Schema, query: Query, statement: Parsed, where: str) -> Asked:
+    need = brief.query(query.id) if brief else None
+    entity = brief.entity(need.entity) if brief and need else None
+    if brief is None or entity is None:
+        return Asked(query, statement, where, need)
+    tables = tuple(place.table for place in places_of(brief, schema, entity))
+    return Asked(query, statement, where, need, entity, tables)
+
+
+def shown(pairs: frozenset[tuple[str, str]]) -> str:
+    """Columns for a message."""
+    return ", ".join(sorted(f"{table}.{column}" for table, column in pairs))
+
+
+def descends(key: Node) -> bool:
+    """Whether an ORDER BY key goes down."""
+    return key.text("sortby_dir") == "SORTBY_DESC"
+
+
+def sort_columns(statement: Parsed, select: Node, key: Node) -> frozenset[tuple[str, str]]:
+    """The columns that an ORDER BY key names: by itself, by the number or by the alias of a selected value."""
+    node = key.node("node")
+    if node is None:
+        return frozenset()
+    targets = select.nodes("targetList")
+    chosen: list[Node | None] = []
+    if node.kind == "A_Const" and (number := node.node("ival")):
+        chosen = [target.node("val") for target in targets[number.number("ival") - 1 :][:1]]
+    elif node.kind == "ColumnRef" and len(names := words(node.nodes("fields"))) == 1:
+        chosen = [target.node("val") for target in targets if target.text("name") == names[0]]
+    return statement.mentioned([value for value in chosen if value] or [node])

@@ -1,0 +1,165 @@
+"""A statement answers its query of the brief: its filters, its order, its limit, and nothing besides.
+
+Poor: `SELECT id FROM orders WHERE status = 'new'` for "the latest 20 orders of one buyer": not of the buyer, not the
+latest, not 20, and with a filter that nobody asked for.
+Better: `SELECT id, status, total, created_at FROM orders WHERE buyer_id = $1 ORDER BY created_at DESC, id DESC
+LIMIT 20`.
+
+What the brief names and the statement has not is an error; a filter that it does not name is a warning, since the text
+may mean it ("open deals"). Names of columns are looked for in the whole statement, joins and subqueries included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dbprompt.brief import AttributeRole, Entity, QueryKind, QueryNeed
+from dbprompt.checks.base_design import advice, error, judged, listing, not_checked, rules, warning
+from dbprompt.checks.base_queries import Asked, asked_queries, descends, shown, sort_columns
+from dbprompt.checks.base_statements import Parsed
+from dbprompt.checks.base_trees import HOW_TO_GET, Node, find, function_name, grammar, words
+from dbprompt.checks.subject import Subject
+from dbprompt.evidence import Finding, Report
+
+__all__ = ["queries"]
+
+_READS = {one for one in QueryKind if one not in {QueryKind.INSERT, QueryKind.UPDATE, QueryKind.DELETE}}
+_WRITES = ("InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt")
+_AGGREGATES = frozenset(
+    {"count", "sum", "avg", "min", "max", "array_agg", "json_agg", "jsonb_agg", "string_agg", "bool_or"}
+)
+
+
+def queries(subject: Subject) -> Report:
+    """What the brief asks of each statement of the section `queries`."""
+    if subject.section != "queries":
+        return Report()
+    checker = rules("answer")
+    if grammar() is None:
+        return not_checked(subject, checker=checker, why=HOW_TO_GET)
+    findings = [finding for asked in asked_queries(subject) for finding in _answer(asked)]
+    return judged(subject, findings, checker=checker, uncovered="whether it returns what the brief means")
+
+
+def _answer(asked: Asked) -> Iterator[Finding]:
+    need, where, called = asked.need, f"{asked.where}/sql", f"query {asked.query.id}"
+    if need is None or not asked.tables:
+        return
+    statement = asked.statement
+    if need.kind in _READS and any(find(statement.tree, *_WRITES)):
+        message = f"{called} changes data, and the brief asks for a reading query ({need.text}); write a SELECT"
+        yield error("queries.writes_data", where, message)
+        return
+    if need.kind is QueryKind.INSERT:
+        return
+    mentioned = statement.mentioned(statement.conditions())
+    using = statement.joined_using()
+    for attribute in need.eq:
+        pairs = asked.columns(attribute)
+        if pairs and not pairs & mentioned and not any(column in using for _, column in pairs):
+            message = (
+                f"{called} does not filter by {attribute} ({shown(pairs)}), and the brief asks for "
+                f"{listing(need.eq)}: "
+                f"{need.text}; add it to the WHERE with a parameter"
+            )
+            yield error("queries.eq_missing", where, message)
+    for attribute in need.range:
+        pairs = asked.columns(attribute)
+        if pairs and not pairs & mentioned:
+            message = f"{called} has no range over {attribute} ({shown(pairs)}), which the brief names: {need.text}"
+            yield warning("queries.range_missing", where, message)
+    if need.kind in _READS:
+        yield from _sort(asked, need)
+        yield from _limit(asked, need)
+        yield from _unasked(asked, need)
+
+
+def _sort(asked: Asked, need: QueryNeed) -> Iterator[Finding]:
+    wanted = [(asked.columns(name), down) for name, down in need.sort_keys]
+    if not wanted or not all(pairs for pairs, _ in wanted):
+        return
+    if any(_sorts_so(asked.statement, select, wanted) for select in find(asked.statement.tree, "SelectStmt")):
+        return
+    keys = ", ".join(f"{shown(pairs)} {'DESC' if down else 'ASC'}" for pairs, down in wanted)
+    message = f"query {asked.query.id} is not sorted as the brief asks ({listing(need.sort)}); add ORDER BY {keys}"
+    yield error("queries.sort_missing", f"{asked.where}/sql", message)
+
+
+def _sorts_so(statement: Parsed, select: Node, wanted: list[tuple[frozenset[tuple[str, str]], bool]]) -> bool:
+    """Whether an ORDER BY holds the wanted keys in their order; keys before them may be constants or groups."""
+    keys = [(sort_columns(statement, select, unwrap(item.sort_by.node)), item.sort_by) for item in select.sort_clause]
+    place = 0
+    for columns, item in keys:
+        pairs, down = wanted[place]
+        if columns & pairs and (item.sortby_dir == DESC) == down:
+            place += 1
+            if place == len(wanted):
+                return True
+    return False
+
+
+def _limit(asked: Asked, need: QueryNeed) -> Iterator[Finding]:
+    statement, where = asked.statement, f"{asked.where}/sql"
+    selects = list(find(statement.tree, "SelectStmt"))
+    limits = [limit for select in selects if (limit := select.node("limitCount"))]
+    if not need.limit or any(select.has("distinctClause") for select in selects):
+        return
+    if not limits and not _one_row(asked):
+        message = (
+            f"query {asked.query.id} has no LIMIT, and the brief asks for at most {need.limit}; add LIMIT {need.limit}"
+        )
+        yield error("queries.limit_missing", where, message)
+    for limit in limits[:1]:
+        if kind(limit) == "A_Const" and limit.HasField("ival") and limit.ival.ival > need.limit > 1:
+            message = (
+                f"query {asked.query.id} returns up to {limit.ival.ival} rows, and the brief asks for {need.limit}"
+            )
+            yield warning("queries.limit_larger", where, message)
+
+
+def _one_row(asked: Asked) -> bool:
+    """Whether a whole key is compared, or everything is aggregated: then there is one row without a LIMIT."""
+    tree = asked.statement.tree
+    fixed = {column for table, column in asked.statement.mentioned(asked.statement.conditions())}
+    for table in asked.tables:
+        keys = [table.primary_key, *(unique.columns for unique in table.uniques)]
+        if any(columns and set(columns) <= fixed for columns in keys):
+            return True
+    calls = {function_name(call) for call in find(tree, "FuncCall")}
+    return tree.kind == "SelectStmt" and not tree.has("groupClause") and bool(calls & _AGGREGATES)
+
+
+def _unasked(asked: Asked, need: QueryNeed) -> Iterator[Finding]:
+    """A filter that nobody asked for hides rows."""
+    entity = asked.entity
+    if entity is None:
+        return
+    named = {pair for name in (*need.eq, *need.range, *(n for n, _ in need.sort_keys)) for pair in asked.columns(name)}
+    keys = {(table.name, column) for table in asked.statement.tables for column in table.primary_key}
+    seen: set[tuple[str, str]] = set()
+    for condition in asked.statement.conditions():
+        for compared in find(condition, "A_Expr", "NullTest"):
+            sides = [side for field in ("lexpr", "rexpr", "arg") if (side := compared.node(field))]
+            names = [words(side.nodes("fields")) for side in sides if side.kind == "ColumnRef"]
+            if len(names) != 1:
+                continue  # a join, or no plain comparison
+            pairs = {(table.name, column.name) for table, column in asked.statement.columns(names[0])}
+            own = {pair for pair in pairs if pair[0] in {table.name for table in asked.tables}}
+            if own and not own & (named | keys | seen):
+                seen |= own
+                yield _unasked_filter(asked, need, entity, names[0][-1])
+
+
+def _unasked_filter(asked: Asked, need: QueryNeed, entity: Entity, column: str) -> Finding:
+    """Less sure where the text may mean it: "open deals" means a filter by stage."""
+    states = {AttributeRole.STATUS, AttributeRole.FLAG, AttributeRole.TENANT}
+    attributes = [a for a in entity.attributes if any(name == column for _, name in asked.columns(a.name))]
+    stem = column.partition("_")[0][:6]
+    meant = any(a.role in states for a in attributes) or stem in need.text.lower()
+    found = advice if meant else warning
+    message = (
+        f"query {asked.query.id} filters by {column}, which the brief's query does not name ({need.text}); leave it "
+        "out, "
+        "unless the text means it"
+    )
+    return found("queries.unasked_filter", f"{asked.where}/sql", message)

@@ -1,0 +1,102 @@
+"""Pages start after the last row of the page before.
+
+Poor: `ORDER BY created_at DESC LIMIT 20 OFFSET 10000`, which reads and throws away 10,000 rows; or a next page that
+compares `created_at < $2` alone, and loses the rows with an equal time.
+Better: `ORDER BY created_at DESC, id DESC`, and for later pages `AND (created_at, id) < ($2, $3)`.
+
+An error where the brief's text asks for pages or the design says keyset, else a warning
+(use-the-index-luke.com/no-offset; facts/mistakes_and_rules.md, 25).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from dbprompt.checks.base_design import error, judged, listing, not_checked, rules, warning
+from dbprompt.checks.base_queries import Asked, asked_queries, sort_columns
+from dbprompt.checks.base_statements import Parsed, parsed
+from dbprompt.checks.base_trees import HOW_TO_GET, Broken, find, grammar
+from dbprompt.checks.subject import Subject
+from dbprompt.design.schema import Schema
+from dbprompt.evidence import Finding, Report
+
+__all__ = ["query_pages"]
+
+_PAGES = re.compile(
+    r"page by page|\b(older|later|next|further|previous|more|in) pages?\b|\bpages (of|before|after)\b|\bpaginat"
+    r"|\binfinite scroll",
+    re.IGNORECASE,
+)
+
+
+def query_pages(subject: Subject) -> Report:
+    """How the statements of the section `queries` are read page by page."""
+    schema = subject.design.schema
+    if subject.section != "queries" or schema is None:
+        return Report()
+    checker = rules("page")
+    if grammar() is None:
+        return not_checked(subject, checker=checker, why=HOW_TO_GET)
+    findings = [finding for asked in asked_queries(subject) for finding in _pages(asked, schema)]
+    return judged(subject, findings, checker=checker, uncovered="that rows do not change between pages")
+
+
+def _pages(asked: Asked, schema: Schema) -> Iterator[Finding]:
+    query, where, called = asked.query, asked.where, f"query {asked.query.id}"
+    wants_pages = asked.need is not None and bool(_PAGES.search(asked.need.text))
+    skips = any(select.has("limitOffset") for select in find(asked.statement.tree, "SelectStmt"))
+    keyset = "give the first page in sql, and in next_page_sql the same with the last row's sort values compared"
+    if skips or query.pagination == "offset":
+        message = f"{called} pages with OFFSET, which reads every page before; use pagination keyset: {keyset}"
+        found = error if wants_pages else warning
+        yield found("queries.offset", f"{where}/sql", message)
+    elif wants_pages and query.pagination == "none":
+        message = (
+            f"the brief's {query.id} is read page by page ({asked.need.text if asked.need else ''}); use pagination "
+            f"keyset: {keyset}"
+        )
+        yield error("queries.not_paged", f"{where}/pagination", message)
+    if query.pagination != "keyset":
+        return
+    if query.next_page_sql is None:
+        message = f"{called} has pagination keyset and no next_page_sql; {keyset}"
+        yield error("queries.no_next_page", f"{where}/next_page_sql", message)
+        return
+    following = parsed(query.next_page_sql, schema)
+    if not isinstance(following, Broken):
+        yield from _next_page(asked, following)
+
+
+def _next_page(asked: Asked, following: Parsed) -> Iterator[Finding]:
+    where, called = f"{asked.where}/next_page_sql", f"next_page_sql of query {asked.query.id}"
+    selects = list(find(following.tree, "SelectStmt"))
+    if any(select.has("limitOffset") for select in selects):
+        yield error("queries.offset", where, f"{called} uses OFFSET; compare with the last row's sort values instead")
+        return
+    sort = {
+        pair
+        for select in selects
+        for item in select.sort_clause
+        for pair in sort_columns(following, select, unwrap(item.sort_by.node))
+    }
+    compared = following.mentioned(following.conditions())
+    if not sort & compared:
+        message = (
+            f"{called} compares with no sort value, so it is the first page again; add e.g. (created_at, id) < ($2, $3)"
+        )
+        yield error("queries.next_page_does_not_move", where, message)
+        return
+    fixed = {column for _, column in sort | compared}
+    sorted_columns = {column for _, column in sort}
+    for table in asked.tables or following.tables[:1]:
+        keys = [set(table.primary_key), *(set(unique.columns) for unique in table.uniques)]
+        unique_last = any(key and key <= fixed and key & sorted_columns for key in keys)
+        if not unique_last:
+            message = (
+                f"{called} sorts by {listing(sorted(sorted_columns))}, which is not unique in {table.name}, so rows "
+                "with equal "
+                "values are lost between pages; end both ORDER BY and the comparison with a key: "
+                f"{listing(table.primary_key)}"
+            )
+            yield error("queries.page_not_unique", where, message)

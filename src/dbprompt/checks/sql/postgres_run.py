@@ -1,0 +1,196 @@
+"""The engine's rung: one statement after another in a sandbox, each to its own verdict.
+
+Poor: stopping at the first error, or reporting every statement that trips over a table which failed before.
+Better: every statement is tried; one that only lacks what failed before it is inconclusive, and names the cause.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from dbprompt.checks.base import Statement
+from dbprompt.checks.sql.advice import advise
+from dbprompt.checks.sql.allow import Route, Ruling, may_be_proven
+from dbprompt.checks.sql.tree import Node, Parsed, nodes, strings
+from dbprompt.engines.base import Answer, Outcome
+from dbprompt.evidence import Finding, Report, Severity, Status, Tier, Verdict
+
+if TYPE_CHECKING:
+    from dbprompt.engines.postgres.sandbox import PostgresSandbox
+
+__all__ = ["PostgresRun"]
+
+_MISSING = {"undefined_table", "undefined_object", "undefined_function", "undefined_column", "invalid_schema_name"}
+_ABORTED = "25P02"
+
+
+class PostgresRun:
+    """One pass over a sandbox.
+
+    Args:
+        sandbox: where the statements run.
+        uncovered: what every verdict has to own up to, `on 18 instead of 15`.
+    """
+
+    def __init__(self, sandbox: PostgresSandbox, uncovered: str = "") -> None:
+        self._sandbox = sandbox
+        self._uncovered = uncovered
+        self._failed: dict[str, str] = {}  # what should exist by now -> the artefact that should have made it
+        self._missing_extensions: list[str] = []
+
+    def run(self, statement: Statement, parsed: Parsed, ruling: Ruling) -> Report:
+        """Tries one statement as the allow-list rules."""
+        outcome = self._meet(parsed, ruling)
+        if outcome.answer is Answer.UNDECIDED and outcome.code == "42501" and may_be_proven(parsed):
+            outcome = self._sandbox.prove(parsed.sql)
+        return self._judge(statement, parsed, outcome, ruling.reason)
+
+    def prepare(self, statement: Statement, parsed: Parsed) -> Report:
+        """Has one query resolved under its parameter types."""
+        outcome = self._sandbox.prepare(parsed.sql, statement.parameter_types)
+        return self._judge(statement, parsed, outcome, "prepared, not run")
+
+    def skip(self, statement: Statement, parsed: Parsed | None, reason: str) -> Report:
+        """Records a statement that does not meet the engine."""
+        if parsed is not None:
+            self._failed.update(dict.fromkeys(made(parsed), statement.artefact))
+        return Report(verdicts=(self._verdict(statement, Status.NOT_CHECKED, reason, tier=Tier.NOTHING),))
+
+    def outcome(self, parsed: Parsed, ruling: Ruling) -> Outcome:
+        """Runs a statement of a setup: its outcome, without a verdict."""
+        outcome = self._meet(parsed, ruling)
+        if outcome.answer is Answer.UNDECIDED and outcome.code == "42501" and may_be_proven(parsed):
+            return self._sandbox.prove(parsed.sql)
+        return outcome
+
+    def _meet(self, parsed: Parsed, ruling: Ruling) -> Outcome:
+        sandbox, sql = self._sandbox, parsed.sql
+        match ruling.route:
+            case Route.RUN:
+                return sandbox.run(sql)
+            case Route.PREPARE:
+                return sandbox.prepare(sql)
+            case Route.PROVE:
+                return sandbox.prove(sql)
+            case Route.SETTING:
+                return sandbox.check_setting(ruling.name, ruling.value)
+            case Route.EXTENSION:
+                return self._create_extension(parsed, ruling.name)
+            case Route.CREATE_ROLE:
+                return sandbox.create_role(ruling.name, sql)
+            case Route.DROP_ROLE:
+                return sandbox.drop_role(ruling.name, sql)
+            case Route.GIVE:
+                return sandbox.give(ruling.name, sql)
+            case Route.OUTSIDE | Route.FORBIDDEN:
+                return Outcome(Answer.UNDECIDED, message=f"not run: {ruling.reason}")
+
+    def _create_extension(self, parsed: Parsed, name: str) -> Outcome:
+        options = {str(node.get("defname")): node for key, node in nodes(parsed.body) if key == "DefElem"}
+        schema = next(iter(_texts(options.get("schema"))), None)
+        outcome = self._sandbox.create_extension(name, parsed.sql, schema=schema, cascade="cascade" in options)
+        if outcome.answer is Answer.UNDECIDED:
+            self._missing_extensions.append(name)
+        return outcome
+
+    def _judge(self, statement: Statement, parsed: Parsed, outcome: Outcome, note: str) -> Report:
+        if outcome.ok:
+            for name in made(parsed):
+                self._failed.pop(name, None)
+            uncovered = "; ".join(filter(None, (outcome.note or note, self._uncovered)))
+            return Report(verdicts=(self._verdict(statement, Status.PASSED, uncovered),))
+        excuse = self._excuse(outcome)
+        self._failed.update(dict.fromkeys(made(parsed), statement.artefact))
+        if outcome.answer is Answer.UNDECIDED or excuse:
+            return self._open(statement, outcome, excuse)
+        finding = Finding(
+            f"engine.{outcome.condition or outcome.code}",
+            Severity.ERROR,
+            statement.where,
+            _sentence(outcome, statement, advise(outcome, parsed, self._sandbox)),
+        )
+        return Report((finding,), (self._verdict(statement, Status.FAILED, self._uncovered),))
+
+    def _open(self, statement: Statement, outcome: Outcome, excuse: str) -> Report:
+        reason = excuse or outcome.message
+        verdict = self._verdict(statement, Status.INCONCLUSIVE, reason)
+        if excuse or outcome.code == _ABORTED:  # the cause has a finding of its own
+            return Report(verdicts=(verdict,))
+        code = f"engine.{outcome.condition}" if outcome.condition else "engine.undecided"
+        finding = Finding(code, Severity.WARNING, statement.where, f"The engine could not decide: {reason}.")
+        return Report((finding,), (verdict,))
+
+    def _excuse(self, outcome: Outcome) -> str:
+        """Why a refusal says nothing about this statement; empty if it does."""
+        if outcome.code == _ABORTED:
+            return "skipped: an earlier statement of the same transaction failed"
+        if outcome.condition not in _MISSING:
+            return ""
+        for name in _mentioned(outcome.message):
+            if name in self._failed:
+                return f"it needs {name}, and {self._failed[name]} did not get through"
+        if self._missing_extensions and outcome.condition != "undefined_column":
+            return f"it may need extension {', '.join(self._missing_extensions)}, which this server does not have"
+        return ""
+
+    def _verdict(self, statement: Statement, status: Status, uncovered: str, *, tier: Tier = Tier.ENGINE) -> Verdict:
+        return Verdict(statement.artefact, statement.where, status, tier, self._sandbox.label, uncovered)
+
+
+def made(parsed: Parsed) -> frozenset[str]:
+    """Names of what a statement creates, as far as its tree tells."""
+    body = parsed.body
+    names: list[str] = []
+    match parsed.kind:
+        case "CreateStmt" | "CreateSeqStmt":
+            names = _relation(body.get("relation") or body.get("sequence"))
+        case "CreateForeignTableStmt":
+            base = body.get("base")
+            names = _relation(base.get("relation") if isinstance(base, dict) else None)
+        case "ViewStmt":
+            names = _relation(body.get("view"))
+        case "CreateTableAsStmt":
+            into = body.get("into")
+            names = _relation(into.get("rel") if isinstance(into, dict) else None)
+        case "CompositeTypeStmt":
+            names = _relation(body.get("typevar"))
+        case "CreateEnumStmt" | "CreateRangeStmt":
+            names = list(strings(body.get("typeName"))[-1:])
+        case "CreateDomainStmt":
+            names = list(strings(body.get("domainname"))[-1:])
+        case "CreateFunctionStmt":
+            names = list(strings(body.get("funcname"))[-1:])
+        case "CreateSchemaStmt":
+            names = [str(body.get("schemaname", ""))]
+        case "CreateRoleStmt":
+            names = [str(body.get("role", ""))]
+        case "IndexStmt" | "CreatePLangStmt":
+            names = [str(body.get("idxname", ""))]
+        case "AlterTableStmt":
+            names = [str(node["colname"]) for key, node in nodes(body) if key == "ColumnDef" and "colname" in node]
+    return frozenset(filter(None, names))
+
+
+def _relation(node: object) -> list[str]:
+    return [str(node.get("relname", ""))] if isinstance(node, dict) else []
+
+
+def _texts(node: Node | None) -> list[str]:
+    return [str(inner["sval"]) for key, inner in nodes(node) if key == "String" and "sval" in inner] if node else []
+
+
+def _mentioned(message: str) -> set[str]:
+    """The names in an engine's message: quoted ones, and that of a function."""
+    names = {name.rpartition(".")[2] for name in re.findall(r'"([^"]+)"', message)}
+    function = re.match(r"function (?:\w+\.)?(\w+)\(", message)
+    return names | ({function.group(1)} if function else set())
+
+
+def _sentence(outcome: Outcome, statement: Statement, advice: str) -> str:
+    parts = [f"{outcome.message}{statement.place(outcome.position)}"]
+    parts += [text.rstrip(".") for text in (outcome.detail, outcome.hint, advice) if text]
+    parts = [part[:1].upper() + part[1:] if number else part for number, part in enumerate(parts)]
+    return ". ".join(parts) + ("" if parts[-1].endswith("?") else ".")
+
+

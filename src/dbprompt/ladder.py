@@ -1,0 +1,200 @@
+"""The ladder of checks for SQL text: parser, native grammar, allow-list, engine.
+
+A higher rung may overrule a lower one's refusal, never its own absence: what was not checked is in the evidence.
+
+>>> evidence = verify("CREATE TABLE t (id FOO)")
+>>> evidence.findings[0].code
+'engine.undefined_object'
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+
+from dbprompt.checks.base import Statement
+from dbprompt.checks.sql import sqlglot_parser
+from dbprompt.checks.sql.allow import ROLE_KINDS, Route, rule
+from dbprompt.checks.sql.grammar import GrammarRung, Step, opinion_verdict
+from dbprompt.checks.sql.postgres_run import PostgresRun
+from dbprompt.checks.sql.sqlglot_parser import Said
+from dbprompt.checks.sql.tree import Parsed
+from dbprompt.engines.base import Answer, Limits, Needs
+from dbprompt.engines.postgres import PostgresEngine
+from dbprompt.errors import EngineUnavailableError, MissingExtraError, SetupError, TargetError
+from dbprompt.evidence import Evidence, Finding, Report, Severity, Status, Tier, Verdict
+
+__all__ = ["climb", "verify"]
+
+_LONGEST = 1_000_000
+_NO_ENGINE = "no engine for this dialect is built in: this is as far as parsers see"
+
+
+def verify(
+    sql: str,
+    *,
+    dialect: str = "postgres",
+    setup: str | None = None,
+    version: int | str | None = None,
+    limits: Limits | None = None,
+) -> Evidence:
+    """Checks SQL as far up the ladder as this machine allows. No model is needed.
+
+    Args:
+        sql: one statement or a script.
+        dialect: `postgres` runs on a real engine; mysql, tsql, oracle, sqlite, duckdb, clickhouse, bigquery and
+            others are parsed only, and the evidence says so.
+        setup: SQL that stands before and is not judged.
+        version: major version of the engine that the SQL is for.
+        limits: what the sandbox may use.
+
+    Returns:
+        Evidence: `.ok`, `.findings`, `.verdicts`; `where` is `/statements/N`, counted from 0.
+
+    Raises:
+        TargetError: no such dialect or version.
+        SetupError: the setup does not run.
+        EngineError: the engine failed by itself.
+    """
+    name = sqlglot_parser.DIALECTS.get(dialect.lower())
+    if name is None:
+        known = sorted(sqlglot_parser.DIALECTS)
+        raise TargetError(f"There is no dialect {dialect!r}; there are {', '.join(known)}.", known=known)
+    major = _major(version)
+    if len(sql) > _LONGEST:
+        return _refused("sql.too_long", f"it has {len(sql):,} characters; at most {_LONGEST:,} are checked at once.")
+    if name != "postgres":
+        return _parse_only(sql, name)
+    rung = GrammarRung()
+    statements = rung.split(sql)
+    if not statements:
+        return _refused("sql.empty", "there is no statement in it: it is empty, or everything is commented out.")
+    return Evidence.of([climb(statements, setup=setup, version=major, limits=limits)])
+
+
+def climb(
+    statements: Sequence[Statement],
+    queries: Sequence[Statement] = (),
+    *,
+    setup: str | None = None,
+    version: int | None = None,
+    limits: Limits | None = None,
+) -> Report:
+    """Checks PostgreSQL statements in one sandbox: `statements` run in order, then `queries` are prepared.
+
+    A refused statement does not hide those after it. One that only lacks what failed before is inconclusive.
+
+    Raises:
+        SetupError: the setup does not run.
+        EngineError: the engine failed by itself.
+    """
+    rung = GrammarRung()
+    steps = [rung.climb(statement) for statement in (*statements, *queries)]
+    if not rung.available:
+        return _without_engine(steps, "the allow-list needs the grammar: pip install 'dbprompt[postgres]'")
+    before = _setup_steps(rung, setup)
+    needs = _needs([*before, *(step.parsed for step in steps if step.parsed is not None)])
+    with ExitStack() as stack:
+        try:
+            engine = PostgresEngine.of(version)
+        except (EngineUnavailableError, MissingExtraError) as error:
+            return _without_engine(steps, str(error))
+        sandbox = stack.enter_context(engine.sandbox(needs, limits or Limits()))
+        run = PostgresRun(sandbox, _other_version(engine, version))
+        _set_up(run, before)
+        reports = [_meet(run, step, prepare=index >= len(statements)) for index, step in enumerate(steps)]
+    return sum((step.report + met for step, met in zip(steps, reports, strict=True)), Report())
+
+
+def _major(version: int | str | None) -> int | None:
+    """The major version out of `15`, `"15"` or `"15.4"`."""
+    if version is None:
+        return None
+    text = str(version).partition(".")[0]
+    if not text.isdecimal():
+        raise TargetError(f"There is no version {version!r}; give a major version such as 15.")
+    return int(text)
+
+
+def _other_version(engine: PostgresEngine, version: int | None) -> str:
+    """What a verdict has to own up to when the target's major version is not on this machine."""
+    here = engine.installation.major
+    return "" if version in {None, here} else f"on {here} instead of {version}"
+
+
+def _parse_only(sql: str, dialect: str) -> Evidence:
+    """The verdicts for a dialect without an engine: a parser's at best, and the engine's absence beside it."""
+    found: list[Report] = []
+    for number, (offset, text) in enumerate(sqlglot_parser.split(sql, dialect)):
+        line = sql.count("\n", 0, offset) + 1
+        title = " ".join(text.split())[:48]
+        statement = Statement(f"/statements/{number}", title, text, line=line)
+        opinion = sqlglot_parser.opine(text, dialect)
+        nobody = Verdict(title, statement.where, Status.NOT_CHECKED, Tier.NOTHING, dialect, _NO_ENGINE)
+        findings: tuple[Finding, ...] = ()
+        if opinion.said is Said.REFUSED:
+            message = f"sqlglot cannot parse it as {dialect}: {opinion.message}."
+            findings = (Finding("sql.syntax", Severity.ERROR, statement.where, message),)
+        found.append(Report(findings, (opinion_verdict(statement, opinion), nobody)))
+    if not found:
+        return _refused("sql.empty", "there is no statement in it: it is empty, or everything is commented out.")
+    return Evidence.of(found)
+
+
+def _refused(code: str, message: str) -> Evidence:
+    """The evidence for text that holds nothing to check."""
+    verdict = Verdict("script", "", Status.FAILED, Tier.RULE, "dbprompt")
+    return Evidence((Finding(code, Severity.ERROR, "", message),), (verdict,))
+
+
+def _without_engine(steps: Iterable[Step], reason: str) -> Report:
+    """The parsers' reports, and beside each the reason why there is no engine's."""
+    total = Report()
+    for step in steps:
+        of = step.statement
+        nobody = Verdict(of.artefact, of.where, Status.NOT_CHECKED, Tier.NOTHING, "postgresql", reason)
+        total += step.report + Report(verdicts=() if step.report.errors else (nobody,))
+    return total
+
+
+def _setup_steps(rung: GrammarRung, setup: str | None) -> tuple[Parsed, ...]:
+    """The parsed statements of a setup, which has to be beyond doubt."""
+    parsed = []
+    for number, statement in enumerate(rung.split(setup or "")):
+        step = rung.climb(statement)
+        if step.parsed is None or not step.may_run:
+            findings = [finding for finding in step.report.findings if finding.severity is not Severity.ADVICE]
+            moved = [_in_setup(finding, number) for finding in findings]
+            raise SetupError(f"The setup cannot run: {'; '.join(map(str, moved))}", findings=moved)
+        parsed.append(step.parsed)
+    return tuple(parsed)
+
+
+def _set_up(run: PostgresRun, statements: Sequence[Parsed]) -> None:
+    for number, parsed in enumerate(statements):
+        outcome = run.outcome(parsed, rule(parsed))
+        if outcome.answer is Answer.REFUSED:
+            finding = Finding(f"engine.{outcome.condition}", Severity.ERROR, f"/setup/{number}", outcome.message)
+            raise SetupError(f"The setup does not run: {finding}", findings=(finding,))
+
+
+def _in_setup(finding: Finding, number: int) -> Finding:
+    return Finding(finding.code, finding.severity, f"/setup/{number}", finding.message)
+
+
+def _needs(parsed: Iterable[Parsed]) -> Needs:
+    everything = tuple(parsed)
+    wanted = {str(one.body.get("extname", "")) for one in everything if one.kind == "CreateExtensionStmt"}
+    return Needs(frozenset(wanted), roles=any(one.kind in ROLE_KINDS for one in everything))
+
+
+def _meet(run: PostgresRun, step: Step, *, prepare: bool) -> Report:
+    """One step's meeting with the engine, or the record that there was none."""
+    if step.parsed is None or step.ruling is None:
+        return run.skip(step.statement, None, "the grammar did not let it through")
+    if not step.may_run:
+        outside = step.ruling.route is Route.OUTSIDE
+        return run.skip(step.statement, step.parsed, step.ruling.reason if outside else "refused before it could run")
+    if prepare:
+        return run.prepare(step.statement, step.parsed)
+    return run.run(step.statement, step.parsed, step.ruling)

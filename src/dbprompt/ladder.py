@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 
 from dbprompt.checks.base import Statement
 from dbprompt.checks.sql import sqlglot_parser
@@ -131,11 +132,13 @@ def _parse_only(sql: str, dialect: str) -> Evidence:
         statement = Statement(f"/statements/{number}", title, text, line=line)
         opinion = sqlglot_parser.opine(text, dialect)
         nobody = Verdict(title, statement.where, Status.NOT_CHECKED, Tier.NOTHING, dialect, _NO_ENGINE)
+        verdict = opinion_verdict(statement, opinion)
         findings: tuple[Finding, ...] = ()
-        if opinion.said is Said.REFUSED:
-            message = f"sqlglot cannot parse it as {dialect}: {opinion.message}."
-            findings = (Finding("sql.syntax", Severity.ERROR, statement.where, message),)
-        found.append(Report(findings, (opinion_verdict(statement, opinion), nobody)))
+        if opinion.said is Said.REFUSED:  # on the cases at hand, half of what it refuses is right
+            message = f"sqlglot cannot parse it as {dialect}, and it does not know all of {dialect}: {opinion.message}."
+            findings = (Finding("sql.unparsed", Severity.WARNING, statement.where, message),)
+            verdict = replace(verdict, status=Status.INCONCLUSIVE)
+        found.append(Report(findings, (verdict, nobody)))
     if not found:
         return _refused("sql.empty", "there is no statement in it: it is empty, or everything is commented out.")
     return Evidence.of(found)

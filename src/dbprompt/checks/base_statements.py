@@ -156,4 +156,6 @@ def _outputs(tree: Node) -> Iterator[str]:
     if any(find(tree, "RangeFunction", "JsonTable", "RangeTableFunc")):
         yield from ("value", "key", "ordinality")
     for clause in find(tree, "CTESearchClause", "CTECycleClause", "JsonTableColumn"):
-        yield from (clause.text(field) for field in ("search_seq_column", "cycle_mark_column", "cycle_path_column", "name"))
+        yield from (
+            clause.text(field) for field in ("search_seq_column", "cycle_mark_column", "cycle_path_column", "name")
+        )

@@ -12,11 +12,11 @@ may mean it ("open deals"). Names of columns are looked for in the whole stateme
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TypeAlias
 
 from dbprompt.brief import AttributeRole, Entity, QueryKind, QueryNeed
 from dbprompt.checks.base_design import advice, error, judged, listing, not_checked, rules, warning
 from dbprompt.checks.base_queries import Asked, asked_queries, descends, shown, sort_columns
-from dbprompt.checks.base_statements import Parsed
 from dbprompt.checks.base_trees import HOW_TO_GET, Node, find, function_name, grammar, words
 from dbprompt.checks.subject import Subject
 from dbprompt.evidence import Finding, Report
@@ -78,23 +78,29 @@ def _sort(asked: Asked, need: QueryNeed) -> Iterator[Finding]:
     wanted = [(asked.columns(name), down) for name, down in need.sort_keys]
     if not wanted or not all(pairs for pairs, _ in wanted):
         return
-    if any(_sorts_so(asked.statement, select, wanted) for select in find(asked.statement.tree, "SelectStmt")):
+    fixed = frozenset(pair for name in need.eq for pair in asked.columns(name))
+    if any(_sorts_so(asked, select, wanted, fixed) for select in find(asked.statement.tree, "SelectStmt")):
         return
     keys = ", ".join(f"{shown(pairs)} {'DESC' if down else 'ASC'}" for pairs, down in wanted)
     message = f"query {asked.query.id} is not sorted as the brief asks ({listing(need.sort)}); add ORDER BY {keys}"
     yield error("queries.sort_missing", f"{asked.where}/sql", message)
 
 
-def _sorts_so(statement: Parsed, select: Node, wanted: list[tuple[frozenset[tuple[str, str]], bool]]) -> bool:
-    """Whether an ORDER BY holds the wanted keys in their order; keys before them may be constants or groups."""
-    keys = [(sort_columns(statement, select, unwrap(item.sort_by.node)), item.sort_by) for item in select.sort_clause]
-    place = 0
-    for columns, item in keys:
-        pairs, down = wanted[place]
-        if columns & pairs and (item.sortby_dir == DESC) == down:
-            place += 1
-            if place == len(wanted):
+Pairs: TypeAlias = frozenset[tuple[str, str]]
+
+
+def _sorts_so(asked: Asked, select: Node, wanted: list[tuple[Pairs, bool]], fixed: Pairs) -> bool:
+    """Whether an ORDER BY starts with the wanted keys; what is equal in all rows, or is grouped by, may go before."""
+    waiting = list(wanted)
+    for key in select.nodes("sortClause"):
+        columns = sort_columns(asked.statement, select, key)
+        pairs, down = waiting[0]
+        if columns & pairs and descends(key) == down:
+            waiting.pop(0)
+            if not waiting:
                 return True
+        elif not (columns & fixed or select.has("distinctClause")):
+            return False
     return False
 
 
@@ -109,12 +115,12 @@ def _limit(asked: Asked, need: QueryNeed) -> Iterator[Finding]:
             f"query {asked.query.id} has no LIMIT, and the brief asks for at most {need.limit}; add LIMIT {need.limit}"
         )
         yield error("queries.limit_missing", where, message)
-    for limit in limits[:1]:
-        if kind(limit) == "A_Const" and limit.HasField("ival") and limit.ival.ival > need.limit > 1:
-            message = (
-                f"query {asked.query.id} returns up to {limit.ival.ival} rows, and the brief asks for {need.limit}"
-            )
-            yield warning("queries.limit_larger", where, message)
+    number = limits[0].node("ival") if limits else None
+    if number is not None and number.number("ival") > need.limit > 1:
+        message = (
+            f"query {asked.query.id} returns up to {number.number('ival')} rows, and the brief asks for {need.limit}"
+        )
+        yield warning("queries.limit_larger", where, message)
 
 
 def _one_row(asked: Asked) -> bool:

@@ -74,12 +74,8 @@ def _next_page(asked: Asked, following: Parsed) -> Iterator[Finding]:
     if any(select.has("limitOffset") for select in selects):
         yield error("queries.offset", where, f"{called} uses OFFSET; compare with the last row's sort values instead")
         return
-    sort = {
-        pair
-        for select in selects
-        for item in select.sort_clause
-        for pair in sort_columns(following, select, unwrap(item.sort_by.node))
-    }
+    keys = [(select, key) for select in selects for key in select.nodes("sortClause")]
+    sort = frozenset(pair for select, key in keys for pair in sort_columns(following, select, key))
     compared = following.mentioned(following.conditions())
     if not sort & compared:
         message = (
@@ -90,8 +86,8 @@ def _next_page(asked: Asked, following: Parsed) -> Iterator[Finding]:
     fixed = {column for _, column in sort | compared}
     sorted_columns = {column for _, column in sort}
     for table in asked.tables or following.tables[:1]:
-        keys = [set(table.primary_key), *(set(unique.columns) for unique in table.uniques)]
-        unique_last = any(key and key <= fixed and key & sorted_columns for key in keys)
+        uniques = [set(table.primary_key), *(set(unique.columns) for unique in table.uniques)]
+        unique_last = any(key and key <= fixed and key & sorted_columns for key in uniques)
         if not unique_last:
             message = (
                 f"{called} sorts by {listing(sorted(sorted_columns))}, which is not unique in {table.name}, so rows "

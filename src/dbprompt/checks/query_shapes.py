@@ -36,58 +36,40 @@ def query_shapes(subject: Subject) -> Report:
 
 def _shape(asked: Asked, indexes: Indexes | None) -> Iterator[Finding]:
     tree, where, called = asked.statement.tree, f"{asked.where}/sql", f"query {asked.query.id}"
-    for target in tree.target_list if kind(tree) == "SelectStmt" else ():
-        value = unwrap(target.res_target.val)
-        if kind(value) == "ColumnRef" and words(value.fields)[-1] == "*":
-            message = f"{called} selects *; name the columns, so that a new one does not change the answer"
-            yield warning("queries.select_star", where, message)
+    values = [target.node("val") for target in tree.nodes("targetList")] if tree.kind == "SelectStmt" else []
+    if any(value and value.kind == "ColumnRef" and words(value.nodes("fields"))[-1] == "*" for value in values):
+        message = f"{called} selects *; name the columns, so that a new one does not change the answer"
+        yield warning("queries.select_star", where, message)
     for denied in find(tree, "BoolExpr"):
-        if (
-            denied.boolop == _NOT
-            and kind(unwrap(denied.args[0])) == "SubLink"
-            and unwrap(denied.args[0]).sub_link_type == _ANY
-        ):
-            message = (
-                f"{called} uses NOT IN (SELECT ...), which is never true once the list holds a null; use NOT EXISTS"
-            )
+        inside = denied.nodes("args")[0] if denied.text("boolop") == "NOT_EXPR" else None
+        if inside and inside.kind == "SubLink" and inside.text("subLinkType") == "ANY_SUBLINK":
+            message = f"{called} uses NOT IN (SELECT ...), never true once the list holds a null; use NOT EXISTS"
             yield warning("queries.not_in_subquery", where, message)
     for compared in find(tree, "A_Expr"):
         yield from _comparison(asked, compared, indexes)
-    for select in find(tree, "SelectStmt"):
-        if any(kind(call) == "FuncCall" and function_name(call) == "random" for call in _sorted_by_calls(select)):
-            message = (
-                f"{called} sorts by random(), which reads and sorts every row; pick rows by a random key, or "
-                "TABLESAMPLE"
-            )
-            yield warning("queries.order_by_random", where, message)
-    if kind(tree) in {"UpdateStmt", "DeleteStmt"} and not tree.HasField("where_clause"):
+    keys = [key.node("node") for key in find(tree, "SortBy")]
+    if any(key and key.kind == "FuncCall" and function_name(key) == "random" for key in keys):
+        message = (
+            f"{called} sorts by random(), so it reads and sorts every row; pick by a random key, or use TABLESAMPLE"
+        )
+        yield warning("queries.order_by_random", where, message)
+    if tree.kind in {"UpdateStmt", "DeleteStmt"} and not tree.has("whereClause"):
         yield error("queries.write_without_where", where, f"{called} changes every row; add a WHERE")
-
-
-_NOT, _ANY, _BETWEEN = 3, 3, 11
-_LIKE = frozenset({8, 9})
-
-
-def _sorted_by_calls(select: Node) -> Iterator[Node]:
-    return (unwrap(item.sort_by.node) for item in select.sort_clause)
 
 
 def _comparison(asked: Asked, compared: Node, indexes: Indexes | None) -> Iterator[Finding]:
     where, called = f"{asked.where}/sql", f"query {asked.query.id}"
-    left = unwrap(compared.lexpr) if compared.HasField("lexpr") else None
-    columns = [
-        (table, column)
-        for names in (column_names(left) if left is not None and kind(left) == "ColumnRef" else ())
-        for table, column in asked.statement.columns(names)
-    ]
-    if compared.kind == _BETWEEN:
+    left, right = compared.node("lexpr"), compared.node("rexpr")
+    names = column_names(left) if left and left.kind == "ColumnRef" else ()
+    columns = [found for name in names for found in asked.statement.columns(name)]
+    if compared.text("kind") == "AEXPR_BETWEEN":
         if any(column.type in {ColumnType.TIMESTAMP, ColumnType.TIMESTAMPTZ} for _, column in columns):
             message = (
                 f"{called} uses BETWEEN on a timestamp, which takes both ends in, so midnight counts in two days; use "
                 ">= the start and < the end"
             )
             yield warning("queries.between_timestamps", where, message)
-    elif compared.kind in _LIKE and _leading_wildcard(unwrap(compared.rexpr)):
+    elif compared.text("kind") in {"AEXPR_LIKE", "AEXPR_ILIKE"} and right and _leading_wildcard(right):
         served = any(_has_trigram(indexes, table.name, column.name) for table, column in columns)
         message = (
             f"{called} searches with a pattern that begins with %, which no B-tree serves; add a gin index with "
@@ -97,9 +79,9 @@ def _comparison(asked: Asked, compared: Node, indexes: Indexes | None) -> Iterat
 
 
 def _leading_wildcard(pattern: Node) -> bool:
-    if kind(pattern) == "A_Expr" and words(pattern.name) == ("||",):
-        return _leading_wildcard(unwrap(pattern.lexpr))
-    return kind(pattern) == "A_Const" and pattern.HasField("sval") and pattern.sval.sval.startswith(("%", "_"))
+    first = pattern.node("lexpr") if words(pattern.nodes("name")) == ("||",) else None
+    constant = pattern.node("sval") if pattern.kind == "A_Const" else None
+    return bool(first and _leading_wildcard(first)) or bool(constant and constant.text("sval").startswith(("%", "_")))
 
 
 def _has_trigram(indexes: Indexes | None, table: str, column: str) -> bool:

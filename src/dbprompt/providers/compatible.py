@@ -10,8 +10,8 @@ import httpx2
 from openai.types.chat import ChatCompletion, ChatCompletionMessageParam
 
 from dbprompt.errors import NoRecordingError, ProviderError, ServerError
-from dbprompt.messages import Reply, Request, Role, StopReason, Usage
-from dbprompt.providers.base import ResponseFormat, Settings
+from dbprompt.messages import Json, Reply, Request, Role, StopReason, Usage
+from dbprompt.providers.base import OncePerSchema, ResponseFormat, Settings
 from dbprompt.providers.base_errors import carrying
 from dbprompt.providers.base_openai import ERRORS, make_async_client, make_client, timeout
 
@@ -40,7 +40,7 @@ class ChatParams(TypedDict):
 
 def encode(request: Request, model: str, form: ResponseFormat, temperature: float | None = None) -> ChatParams:
     """The request as chat completions: `max_tokens`, which all servers know, and temperature 0 unless told."""
-    schema = dict(request.output.schema)
+    schema = _prepared(request.output)
     formats: dict[ResponseFormat, dict[str, object]] = {
         "json_schema": {
             "type": "json_schema",
@@ -55,6 +55,33 @@ def encode(request: Request, model: str, form: ResponseFormat, temperature: floa
         "temperature": 0.0 if temperature is None else temperature,
         "extra_body": {"response_format": formats[form]},
     }
+
+
+_UNBUILDABLE = frozenset({"maxLength", "minLength", "pattern", "maxItems", "format"})
+_NAMED = frozenset({"properties", "$defs"})
+
+
+def _grammar(schema: Mapping[str, Json]) -> dict[str, object]:
+    """The schema without what small servers cannot build a grammar of; the shape is checked afterwards all the same.
+
+    llama.cpp unrolls a length of 2,000 into 2,000 rules, fails on them and ends the server with it.
+    """
+    return {key: _buildable(value, names=key in _NAMED) for key, value in schema.items()}
+
+
+def _buildable(node: Json, *, names: bool = False) -> Json:
+    if isinstance(node, list):
+        return [_buildable(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    return {
+        key: _buildable(value, names=key in _NAMED and not names)
+        for key, value in node.items()
+        if names or key not in _UNBUILDABLE
+    }
+
+
+_prepared = OncePerSchema(_grammar)
 
 
 def _turn(role: Role, text: str) -> ChatCompletionMessageParam:

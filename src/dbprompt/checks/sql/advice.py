@@ -9,7 +9,7 @@ import difflib
 import re
 from typing import Protocol
 
-from dbprompt.checks.sql.tree import Parsed, nodes
+from dbprompt.checks.sql.tree import Parsed
 from dbprompt.engines.base import Outcome
 
 __all__ = ["Catalogue", "advise", "advise_syntax"]
@@ -26,7 +26,7 @@ _TYPES = {
 }  # fmt: skip
 _EXTENSION_OF = {
     "uuid_generate_v4": "gen_random_uuid(), which needs no extension",
-    "uuid_generate_v1": "gen_random_uuid(), or CREATE EXTENSION \"uuid-ossp\" before",
+    "uuid_generate_v1": 'gen_random_uuid(), or CREATE EXTENSION "uuid-ossp" before',
     "gin_trgm_ops": "CREATE EXTENSION pg_trgm before",
     "gist_trgm_ops": "CREATE EXTENSION pg_trgm before",
     "similarity": "CREATE EXTENSION pg_trgm before",

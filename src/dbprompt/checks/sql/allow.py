@@ -55,8 +55,8 @@ class Ruling:
 
 ROLE_KINDS = frozenset({"CreateRoleStmt", "AlterRoleStmt", "AlterRoleSetStmt", "DropRoleStmt", "GrantRoleStmt"})
 _RUN = QUERY_KINDS | {
-    "AlterCollationStmt", "AlterDefaultPrivilegesStmt", "AlterDomainStmt", "AlterEnumStmt", "AlterExtensionContentsStmt",
-    "AlterExtensionStmt", "AlterFunctionStmt", "AlterObjectDependsStmt", "AlterObjectSchemaStmt", "AlterOperatorStmt",
+    "AlterCollationStmt", "AlterDefaultPrivilegesStmt", "AlterDomainStmt", "AlterEnumStmt",
+    "AlterExtensionContentsStmt", "AlterExtensionStmt", "AlterFunctionStmt", "AlterObjectDependsStmt", "AlterObjectSchemaStmt", "AlterOperatorStmt",
     "AlterPolicyStmt", "AlterPublicationStmt", "AlterSeqStmt", "AlterStatsStmt", "AlterTSConfigurationStmt",
     "AlterTSDictionaryStmt", "AlterTableStmt", "AlterTypeStmt", "CallStmt", "ClosePortalStmt", "ClusterStmt",
     "CommentStmt", "CompositeTypeStmt", "ConstraintsSetStmt", "CopyStmt", "CreateCastStmt", "CreateConversionStmt",
@@ -99,8 +99,8 @@ _OUTSIDE = {
     "ImportForeignSchemaStmt": "a foreign server",
 }
 _FORBIDDEN_FUNCTIONS = (
-    "pg_read_file", "pg_read_binary_file", "pg_stat_file", "pg_ls_", "pg_file_", "pg_logdir_ls", "lo_import", "lo_export",
-    "dblink",
+    "pg_read_file", "pg_read_binary_file", "pg_stat_file", "pg_ls_", "pg_file_", "pg_logdir_ls", "lo_import",
+    "lo_export", "dblink",
 )  # fmt: skip
 _OPERATIONS = (
     "pg_terminate_backend", "pg_cancel_backend", "pg_reload_conf", "pg_rotate_logfile", "pg_promote", "pg_switch_wal",

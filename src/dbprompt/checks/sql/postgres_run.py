@@ -192,5 +192,3 @@ def _sentence(outcome: Outcome, statement: Statement, advice: str) -> str:
     parts += [text.rstrip(".") for text in (outcome.detail, outcome.hint, advice) if text]
     parts = [part[:1].upper() + part[1:] if number else part for number, part in enumerate(parts)]
     return ". ".join(parts) + ("" if parts[-1].endswith("?") else ".")
-
-

@@ -12,6 +12,7 @@ import threading
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
+from importlib.metadata import version
 
 __all__ = ["DIALECTS", "Opinion", "Said", "checker", "opine", "split"]
 
@@ -69,10 +70,8 @@ _quiet = _Quiet()
 @cache
 def checker() -> str:
     """The parser and its version, for verdicts."""
-    import sqlglot
-
     logging.getLogger("sqlglot").addFilter(_quiet)
-    return f"sqlglot {sqlglot.__version__}"
+    return f"sqlglot {version('sqlglot')}"
 
 
 def opine(sql: str, dialect: str) -> Opinion:
@@ -106,7 +105,7 @@ def split(sql: str, dialect: str) -> tuple[tuple[int, str], ...]:
     checker()
     from sqlglot import tokenize
     from sqlglot.errors import SqlglotError
-    from sqlglot.tokens import TokenType
+    from sqlglot.tokenizer_core import TokenType
 
     try:
         tokens = tokenize(sql, read=DIALECTS[dialect])

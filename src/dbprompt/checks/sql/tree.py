@@ -11,6 +11,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from importlib import import_module
+from importlib.metadata import version
+from itertools import pairwise
 from typing import TYPE_CHECKING, TypeAlias
 
 from dbprompt.errors import MissingExtraError
@@ -64,17 +67,14 @@ class Broken:
 @cache
 def _postgast() -> ModuleType:
     try:
-        import postgast
+        return import_module("postgast")
     except ImportError as error:
         raise MissingExtraError("postgast", "postgres") from error
-    return postgast
 
 
 @cache
 def checker() -> str:
     """The parser and its version, for verdicts."""
-    from importlib.metadata import version
-
     _postgast()
     return f"postgast {version('postgast')} (PostgreSQL 18 grammar)"
 
@@ -106,7 +106,7 @@ def split(sql: str) -> tuple[Parsed | Broken, ...]:
     if isinstance(whole, tuple):
         return whole
     pieces = _pieces(sql)
-    if len(pieces) < 2:  # noqa: PLR2004
+    if len(pieces) < 2:
         return (whole,)
     found: list[Parsed | Broken] = []
     for offset, text in pieces:
@@ -186,7 +186,9 @@ def _statement(raw: bytes, node: Node) -> Parsed:
     if not isinstance(statement, dict):
         raise TypeError("libpg_query gave a statement without a node")
     kind, body = next(iter(statement.items()))
-    return Parsed(text[leading:].rstrip(), kind, body if isinstance(body, dict) else {}, len(raw[:start].decode()) + leading)
+    return Parsed(
+        text[leading:].rstrip(), kind, body if isinstance(body, dict) else {}, len(raw[:start].decode()) + leading
+    )
 
 
 _BLANK = re.compile(r"(?:\s+|--[^\n]*(?:\n|$))*")
@@ -225,7 +227,7 @@ def _pieces(sql: str) -> list[tuple[int, str]]:
         before = text
     cuts.append(len(raw))
     pieces = []
-    for start, end in zip(cuts, cuts[1:], strict=False):
+    for start, end in pairwise(cuts):
         text = raw[start:end].decode()
         body = _skip_blank(text)
         if body.strip(" \t\r\n;"):

@@ -90,6 +90,4 @@ def cache_directory() -> Path:
             continue
         if path.stat().st_uid == os.getuid() and os.access(path, os.W_OK | os.X_OK):
             return path
-    raise EngineUnavailableError(
-        f"No cache directory: {base} is not writable. Name a writable one in XDG_CACHE_HOME."
-    )
+    raise EngineUnavailableError(f"No cache directory: {base} is not writable. Name a writable one in XDG_CACHE_HOME.")

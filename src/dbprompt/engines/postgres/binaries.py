@@ -50,7 +50,7 @@ class Installation:
 
 
 def installations(bindir: Path | None = None) -> tuple[Installation, ...]:
-    """All usable installations, best first: the one that the user names, the embedded one, the system's newest first."""
+    """All usable installations, best first: the user's own choice, the embedded one, the system's from new to old."""
     given = bindir or (Path(value) if (value := os.environ.get(BINDIR_VARIABLE)) else None)
     if given is not None:
         found = _probe(given, "given")

@@ -134,7 +134,9 @@ class PostgresSandbox:
             message = f'unrecognized configuration parameter "{name}"'
             return Outcome(Answer.REFUSED, "42704", "undefined_object", message)
         if known[0][0] == "internal":
-            return Outcome(Answer.REFUSED, "55P02", "cant_change_runtime_param", f'parameter "{name}" cannot be changed')
+            return Outcome(
+                Answer.REFUSED, "55P02", "cant_change_runtime_param", f'parameter "{name}" cannot be changed'
+            )
         complaint = "" if value is None else self._server.check_setting(name, value)
         if complaint:
             return Outcome(Answer.REFUSED, "22023", "invalid_parameter_value", complaint)

@@ -149,7 +149,9 @@ class Server:
                 return self.connect_admin("postgres")
             except EngineError as error:
                 if self._guardian.poll() is not None or time.monotonic() > until:
-                    raise EngineError(f"The temporary PostgreSQL does not run: {self._last_words() or error}") from error
+                    raise EngineError(
+                        f"The temporary PostgreSQL does not run: {self._last_words() or error}"
+                    ) from error
             time.sleep(0.003)
 
     def _last_words(self) -> str:

@@ -164,7 +164,7 @@ _TOKENS = re.compile(
     | (?P<parameter> (?<! [\w$] ) \$ [0-9]++ (?! [\w$] ) )
     | (?P<line> --[^\n\r]* )
     | (?P<block> /\* )
-    | (?P<open> ['"\\$] )
+    | (?P<open> (?<! [\w$] ) [eE] ' | ['"\\$] )  # what reaches this has not matched as a whole above
     """,
     re.VERBOSE | re.DOTALL,
 )
@@ -197,7 +197,7 @@ def without_literals(sql: str, *, comments: bool = True) -> str:
         start, end = token.span()
         kind = token.lastgroup
         if kind == "open":
-            raise UnsafeSqlError(_OPEN[token.group()])
+            raise UnsafeSqlError(_OPEN[token.group()[-1]])
         if kind == "glued":  # older scanners read 1e'..' as 1 and an escape string, newer ones refuse it
             raise UnsafeSqlError(f"put a space into {token.group()!r}")
         is_comment = kind in {"line", "block"}

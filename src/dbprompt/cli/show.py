@@ -1,0 +1,62 @@
+"""What the terminal shows of a result: figures, tables, evidence, what is left, what it cost."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from dbprompt.evidence import Evidence, Severity, Status
+from dbprompt.messages import Usage
+from dbprompt.render.evidence import EvidenceRow, evidence_rows, evidence_summary, status_words
+from dbprompt.result import Result
+
+__all__ = ["print_evidence", "print_result"]
+
+_STYLES = {Status.PASSED: "green", Status.FAILED: "red", Status.INCONCLUSIVE: "yellow", Status.NOT_CHECKED: "yellow"}
+_SEVERITIES = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.ADVICE: "dim"}
+
+
+def print_result(screen: Console, result: Result) -> None:
+    """The evidence, and what the answers cost."""
+    screen.print()
+    print_evidence(screen, result.evidence)
+    _print_usage(screen, result)
+
+
+def print_evidence(screen: Console, evidence: Evidence) -> None:
+    """One row an artefact, then the findings, then one sentence."""
+    rows = evidence_rows(evidence)
+    table = Table("artefact", "verdict", "by", "what that does not say", title="Evidence", title_justify="left")
+    for row in rows:
+        table.add_row(
+            escape(row.artefact),
+            f"[{_STYLES[row.status]}]{status_words(row)}[/]",
+            escape(_checkers(row)),
+            escape("; ".join(row.uncovered)),
+        )
+    if rows:
+        screen.print(table)
+    for finding in sorted(evidence.findings, key=lambda finding: list(Severity).index(finding.severity)):
+        style = _SEVERITIES[finding.severity]
+        screen.print(f"[{style}]{finding.severity}[/] {finding.code} [dim]{escape(finding.where)}[/]", highlight=False)
+        screen.print(f"  {escape(finding.message)}", highlight=False)
+    screen.print(evidence_summary(evidence), highlight=False)
+
+
+def _checkers(row: EvidenceRow) -> str:
+    more = f" +{len(row.also)}" if row.also else ""
+    return f"{row.checker}{more}"
+
+
+def _print_usage(screen: Console, result: Result) -> None:
+    table = Table("section", "turn", "input tokens", "cached", "output tokens", title="Cost", title_justify="left")
+    for turn in result.usage_by_turn:
+        table.add_row(turn.section, turn.kind, *_figures(turn.usage))
+    table.add_section()
+    table.add_row("all", f"{result.usage.requests} requests", *_figures(result.usage))
+    screen.print(table)
+
+
+def _figures(usage: Usage) -> tuple[str, str, str]:
+    return f"{usage.input_tokens:,}", f"{usage.cache_read_tokens:,}", f"{usage.output_tokens:,}"

@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test check bench schemas clean
+.PHONY: demo test check bench schemas recordings clean
 
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "dbprompt needs Python 3.11 or newer: make PYTHON=python3.12"; exit 1; }
@@ -13,7 +13,7 @@ $(READY): pyproject.toml
 	@touch $(READY)
 
 demo: $(READY)
-	$(BIN)/dbprompt design examples/marketplace.yaml --replay examples/recordings/marketplace --out build/demo
+	$(BIN)/dbprompt design examples/marketplace.yaml --replay examples/recordings/marketplace.database_architect.json --out build/demo
 
 test: $(READY)
 	$(BIN)/python -m pytest
@@ -30,6 +30,9 @@ bench: $(READY)
 
 schemas: $(READY)
 	$(BIN)/python tests/test_schemas.py
+
+recordings: $(READY)
+	$(BIN)/python evals/record_authored.py
 
 clean:
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

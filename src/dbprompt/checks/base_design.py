@@ -19,6 +19,7 @@ __all__ = [
     "advice",
     "artefacts",
     "error",
+    "item_of",
     "judged",
     "listing",
     "not_checked",
@@ -105,7 +106,7 @@ def judged(
 ) -> Report:
     """Findings, and a verdict of each artefact of the section: failed if an error lies in it, else passed."""
     found = tuple(findings)
-    failed = {_item(finding.where) for finding in found if finding.severity is Severity.ERROR}
+    failed = {item_of(finding.where) for finding in found if finding.severity is Severity.ERROR}
     verdicts = tuple(
         Verdict(
             artefact.label,
@@ -129,10 +130,10 @@ def not_checked(subject: Subject, *, checker: str, why: str) -> Report:
     return Report(verdicts=tuple(verdicts))
 
 
-def _item(where: str) -> str:
+def item_of(where: str) -> str:
     """The item that a pointer lies in.
 
-    >>> _item("/tables/3/columns/2"), _item("/decision/engine")
+    >>> item_of("/tables/3/columns/2"), item_of("/decision/engine")
     ('/tables/3', '/decision')
     """
     parts = where.split("/")[1:]

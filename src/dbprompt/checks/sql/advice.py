@@ -11,6 +11,7 @@ from typing import Protocol
 
 from dbprompt.checks.sql.tree import Parsed
 from dbprompt.engines.base import Outcome
+from dbprompt.errors import EngineError
 
 __all__ = ["Catalogue", "advise", "advise_syntax"]
 
@@ -96,6 +97,13 @@ def advise_syntax(message: str) -> str:
 
 def advise(outcome: Outcome, statement: Parsed, catalogue: Catalogue) -> str:
     """What to do about a refusal: names that exist, a type or function that is meant."""
+    try:
+        return _advise(outcome, statement, catalogue)
+    except EngineError:  # advice is a kindness: without it the finding still stands
+        return ""
+
+
+def _advise(outcome: Outcome, statement: Parsed, catalogue: Catalogue) -> str:
     match outcome.condition:
         case "syntax_error":
             return advise_syntax(outcome.message)

@@ -56,16 +56,17 @@ class Ruling:
 ROLE_KINDS = frozenset({"CreateRoleStmt", "AlterRoleStmt", "AlterRoleSetStmt", "DropRoleStmt", "GrantRoleStmt"})
 _RUN = QUERY_KINDS | {
     "AlterCollationStmt", "AlterDefaultPrivilegesStmt", "AlterDomainStmt", "AlterEnumStmt",
-    "AlterExtensionContentsStmt", "AlterExtensionStmt", "AlterFunctionStmt", "AlterObjectDependsStmt", "AlterObjectSchemaStmt", "AlterOperatorStmt",
-    "AlterPolicyStmt", "AlterPublicationStmt", "AlterSeqStmt", "AlterStatsStmt", "AlterTSConfigurationStmt",
-    "AlterTSDictionaryStmt", "AlterTableStmt", "AlterTypeStmt", "CallStmt", "ClosePortalStmt", "ClusterStmt",
-    "CommentStmt", "CompositeTypeStmt", "ConstraintsSetStmt", "CopyStmt", "CreateCastStmt", "CreateConversionStmt",
-    "CreateDomainStmt", "CreateEnumStmt", "CreateFunctionStmt", "CreatePolicyStmt", "CreatePublicationStmt",
-    "CreateRangeStmt", "CreateSchemaStmt", "CreateSeqStmt", "CreateStatsStmt", "CreateStmt", "CreateTableAsStmt",
-    "CreateTransformStmt", "CreateTrigStmt", "DeallocateStmt", "DeclareCursorStmt", "DefineStmt", "DiscardStmt",
-    "DoStmt", "DropStmt", "ExecuteStmt", "ExplainStmt", "FetchStmt", "GrantStmt", "IndexStmt", "ListenStmt", "LockStmt",
-    "NotifyStmt", "PrepareStmt", "RefreshMatViewStmt", "ReindexStmt", "RenameStmt", "RuleStmt", "SecLabelStmt",
-    "TransactionStmt", "TruncateStmt", "UnlistenStmt", "VacuumStmt", "VariableSetStmt", "VariableShowStmt", "ViewStmt",
+    "AlterExtensionContentsStmt", "AlterExtensionStmt", "AlterFunctionStmt", "AlterObjectDependsStmt",
+    "AlterObjectSchemaStmt", "AlterOperatorStmt", "AlterPolicyStmt", "AlterPublicationStmt", "AlterSeqStmt",
+    "AlterStatsStmt", "AlterTSConfigurationStmt", "AlterTSDictionaryStmt", "AlterTableStmt", "AlterTypeStmt",
+    "CallStmt", "ClosePortalStmt", "ClusterStmt", "CommentStmt", "CompositeTypeStmt", "ConstraintsSetStmt",
+    "CopyStmt", "CreateCastStmt", "CreateConversionStmt", "CreateDomainStmt", "CreateEnumStmt",
+    "CreateFunctionStmt", "CreatePolicyStmt", "CreatePublicationStmt", "CreateRangeStmt", "CreateSchemaStmt",
+    "CreateSeqStmt", "CreateStatsStmt", "CreateStmt", "CreateTableAsStmt", "CreateTransformStmt", "CreateTrigStmt",
+    "DeallocateStmt", "DeclareCursorStmt", "DefineStmt", "DiscardStmt", "DoStmt", "DropStmt", "ExecuteStmt",
+    "ExplainStmt", "FetchStmt", "GrantStmt", "IndexStmt", "ListenStmt", "LockStmt", "NotifyStmt", "PrepareStmt",
+    "RefreshMatViewStmt", "ReindexStmt", "RenameStmt", "RuleStmt", "SecLabelStmt", "TransactionStmt",
+    "TruncateStmt", "UnlistenStmt", "VacuumStmt", "VariableSetStmt", "VariableShowStmt", "ViewStmt",
 }  # fmt: skip
 # These evaluate no expression and call no function of the sandbox, so a superuser may try them and roll them back.
 _PROVE_FIRST = ROLE_KINDS | {

@@ -21,6 +21,8 @@ _LENIENCE_SECONDS = 0.5  # the server's own time-out comes first; ours is for st
 _UNDECIDED_CLASSES = ("08", "53", "57", "58", "XX")
 _UNDECIDED_CODES = {"25P02", "55P03", "40001", "40P01"}
 _NO_RIGHT = "42501"
+_STOPPED = "57014"
+_FILE_SETTINGS = {"config_file", "data_directory", "external_pid_file", "hba_file", "ident_file"}
 
 
 class PostgresSandbox:
@@ -28,12 +30,13 @@ class PostgresSandbox:
 
     Attributes:
         name: of the database, and of the role that owns it.
+        limits: what its statements may use.
         extensions: what `CREATE EXTENSION` may use here.
     """
 
     def __init__(self, server: Server, limits: Limits, extensions: frozenset[str]) -> None:
         self._server = server
-        self._limits = limits
+        self.limits = limits
         self._began = time.monotonic()
         self._wire: Wire | None = None
         self._admin: Wire | None = None
@@ -84,10 +87,11 @@ class PostgresSandbox:
         admin.query("BEGIN")
         try:
             admin.query("SET LOCAL search_path = '$user', public")
-            seconds = self._limits.statement_seconds
+            seconds = self.limits.statement_seconds
             admin.query(f"SET LOCAL statement_timeout = '{seconds}s'")
             admin.query("SET LOCAL lock_timeout = '1s'")
-            return _outcome(admin.query(sql, watch=self._watch(admin)), seconds, "proven as superuser and rolled back")
+            watch = _Watch(self, admin)
+            return _outcome(admin.query(sql, watch=watch), seconds, "proven as superuser and rolled back")
         finally:
             admin.query("ROLLBACK")
 
@@ -137,6 +141,8 @@ class PostgresSandbox:
             return Outcome(
                 Answer.REFUSED, "55P02", "cant_change_runtime_param", f'parameter "{name}" cannot be changed'
             )
+        if name.lower() in _FILE_SETTINGS:
+            return Outcome(Answer.UNDECIDED, message=f'parameter "{name}" names a place that is not in the sandbox')
         complaint = "" if value is None else self._server.check_setting(name, value)
         if complaint:
             return Outcome(Answer.REFUSED, "22023", "invalid_parameter_value", complaint)
@@ -166,40 +172,43 @@ class PostgresSandbox:
                 wire.close()
         self._wire = self._admin = None
         self._wait_until_alone()
-        self._server.administer(f"DROP DATABASE IF EXISTS {self.name} WITH (FORCE)")
+        self._drop_database()
         for role in (*self._roles, self.name):
             self._server.administer(f"DROP ROLE IF EXISTS {quoted(role)}")
 
     def _attempt(self, send: Callable[[Wire, Watch], Reply]) -> Outcome:
-        if time.monotonic() - self._began > self._limits.total_seconds:
-            message = f"not tried: the {self._limits.total_seconds:g} s for all statements are used up"
+        if time.monotonic() - self._began > self.limits.total_seconds:
+            message = f"not tried: the {self.limits.total_seconds:g} s for all statements are used up"
             return Outcome(Answer.UNDECIDED, message=message)
-        wire = self._connected()
-        return _outcome(send(wire, self._watch(wire)), self._limits.statement_seconds)
+        try:
+            wire = self._connected()
+        except EngineError as error:
+            if self._wire is None:
+                raise
+            return Outcome(Answer.UNDECIDED, message=f"after a statement that broke the connection: {error}")
+        watch = _Watch(self, wire)
+        reply = send(wire, watch)
+        if watch.ended:
+            reply.code = _STOPPED
+        return _outcome(reply, self.limits.statement_seconds)
 
     def _connected(self) -> Wire:
         if self._wire is None or not self._wire.alive:
-            seconds = self._limits.statement_seconds
+            seconds = self.limits.statement_seconds
             options = (f"statement_timeout={int(seconds * 1000)}", "lock_timeout=2000")
             self._wire = self._server.connect(user=self.name, database=self.name, options=options)
         return self._wire
 
-    def _watch(self, wire: Wire) -> Watch:
-        """Ends a statement that runs too long or writes too much, though it switched the server's limits off."""
-        limits, ended_at = self._limits, [0.0]
+    def end(self, wire: Wire) -> None:
+        """Ends whatever a connection is running, by force."""
+        self._server.administer(f"SELECT pg_terminate_backend({wire.pid})")
 
-        def watch(seconds: float) -> None:
-            if ended_at[0]:
-                if seconds > ended_at[0] + _GONE_SECONDS:
-                    self._server.stop()
-                    raise EngineError("A statement could not be ended, so its temporary PostgreSQL was stopped.")
-            elif seconds > limits.statement_seconds + _LENIENCE_SECONDS or self._disk_bytes() > limits.disk_bytes:
-                ended_at[0] = seconds
-                self._server.administer(f"SELECT pg_terminate_backend({wire.pid})")
+    def give_up(self) -> None:
+        """Stops the server: the last resort against a statement that nothing else ends."""
+        self._server.stop()
 
-        return watch
-
-    def _disk_bytes(self) -> int:
+    def disk_bytes(self) -> int:
+        """How large the database is by now."""
         found = self._server.administer("SELECT oid FROM pg_database WHERE datname = $1", self.name)
         folder = self._server.data / "base" / str(found[0][0]) if found else None
         if folder is None:
@@ -218,12 +227,47 @@ class PostgresSandbox:
         return self._type_numbers[name]
 
     def _wait_until_alone(self) -> None:
-        """Waits for the backends to be gone: DROP DATABASE would sleep a tenth of a second for them."""
+        """Waits for the backends to be gone: DROP DATABASE would sleep a tenth of a second for them.
+
+        A sandbox that flooded the lock table makes even this question fail until its backend is gone.
+        """
         until = time.monotonic() + _GONE_SECONDS
         while time.monotonic() < until:
-            if not self._server.administer("SELECT 1 FROM pg_stat_activity WHERE datname = $1", self.name):
-                return
+            with contextlib.suppress(EngineError):
+                if not self._server.administer("SELECT 1 FROM pg_stat_activity WHERE datname = $1", self.name):
+                    return
             time.sleep(0.001)
+
+    def _drop_database(self) -> None:
+        try:
+            self._server.administer(f"DROP DATABASE IF EXISTS {self.name} WITH (FORCE)")
+        except EngineError:  # its owner may have declared it a template
+            self._server.administer(f"ALTER DATABASE {self.name} IS_TEMPLATE false")
+            self._server.administer(f"DROP DATABASE {self.name} WITH (FORCE)")
+
+
+class _Watch:
+    """Ends a statement that runs too long or writes too much, though it switched the server's limits off."""
+
+    def __init__(self, sandbox: PostgresSandbox, wire: Wire) -> None:
+        self._sandbox = sandbox
+        self._wire = wire
+        self._ended_at = 0.0
+
+    @property
+    def ended(self) -> bool:
+        """Whether the statement was ended by us."""
+        return self._ended_at > 0
+
+    def __call__(self, seconds: float) -> None:
+        limits = self._sandbox.limits
+        if self.ended:
+            if seconds > self._ended_at + _GONE_SECONDS:
+                self._sandbox.give_up()
+                raise EngineError("A statement could not be ended, so its temporary PostgreSQL was stopped.")
+        elif seconds > limits.statement_seconds + _LENIENCE_SECONDS or self._sandbox.disk_bytes() > limits.disk_bytes:
+            self._ended_at = seconds
+            self._sandbox.end(self._wire)
 
 
 def quoted(name: str) -> str:
@@ -238,7 +282,7 @@ def _outcome(reply: Reply, seconds: float, note: str = "") -> Outcome:
     if reply.code == _NO_RIGHT:  # a superuser might be allowed to, except for what nobody may
         undecided = reply.message.startswith(("permission denied", "must be")) and "system catalog" not in reply.message
     message = reply.message
-    if reply.code in {"57014", "57P01"}:
+    if reply.code in {_STOPPED, "57P01"}:
         message = f"it did not end within {seconds:g} s, or wrote too much: it was stopped"
     return Outcome(
         Answer.UNDECIDED if undecided else Answer.REFUSED,

@@ -23,6 +23,14 @@ __all__ = ["Server"]
 _MEMORY_BYTES = 640 << 20  # per process: enough for an index build, too little for a memory bomb
 _FILE_BYTES = 192 << 20
 _START_SECONDS = 30.0
+_ADMIN_OPTIONS = (
+    "search_path=pg_catalog",
+    "statement_timeout=0",
+    "lock_timeout=0",
+    "local_preload_libraries=",
+    "default_transaction_read_only=off",
+    "standard_conforming_strings=on",
+)
 _STOP_SECONDS = 10.0
 
 
@@ -68,8 +76,11 @@ class Server:
         return Wire(str(self.directory), user=user, database=database, options=options)
 
     def connect_admin(self, database: str) -> Wire:
-        """A superuser's connection. It resolves names in `pg_catalog` only, so nothing planted answers it."""
-        return self.connect(user=template.ADMIN, database=database, options=("search_path=pg_catalog",))
+        """A superuser's connection, deaf to what a sandbox may have set for its database.
+
+        It resolves names in `pg_catalog` only, so nothing planted there answers it.
+        """
+        return self.connect(user=template.ADMIN, database=database, options=_ADMIN_OPTIONS)
 
     def administer(self, sql: str, *values: str) -> list[tuple[str | None, ...]]:
         """Runs a statement of our own outside every sandbox."""

@@ -25,8 +25,8 @@ def schema_statements(design: DatabaseDesign, schema: Schema, *, as_of: date, ve
     """
     given = Names(design)
     order = creation_order(schema)
-    place = {at: rank for rank, at in enumerate(order)}
-    written = {at: _Table(schema, table, at, given, place) for at, table in enumerate(schema.tables)}
+    made = {schema.tables[at].name: rank for rank, at in reversed(list(enumerate(order)))}
+    written = {at: _Table(table, at, given, made) for at, table in enumerate(schema.tables)}
     if version < FIRST_WITH_UUIDV7:
         yield from _uuid_function(schema)
     yield from (_enum(enum, at) for at, enum in enumerate(schema.enums))
@@ -71,15 +71,12 @@ def creation_order(schema: Schema) -> tuple[int, ...]:
 class _Table:
     """One table as text: its statement, and the foreign keys that have to wait for other tables."""
 
-    def __init__(self, schema: Schema, table: Table, at: int, given: Names, place: Mapping[int, int]) -> None:
+    def __init__(self, table: Table, at: int, given: Names, made: Mapping[str, int]) -> None:
         self._table = table
         self._where = f"/tables/{at}"
-        position = {other.name: other_at for other_at, other in reversed(list(enumerate(schema.tables)))}
         keys = {number: _foreign_key(table, key, given) for number, key in enumerate(table.foreign_keys)}
         waits = {
-            number
-            for number, key in enumerate(table.foreign_keys)
-            if key.references in position and place[position[key.references]] > place[at]
+            number for number, key in enumerate(table.foreign_keys) if made.get(key.references, -1) > made[table.name]
         }
         lines = [self._column(column, number) for number, column in enumerate(table.columns)]
         lines += self._constraints(given)

@@ -1,0 +1,146 @@
+"""The section runs: its DDL, or each of its statements prepared, on a real PostgreSQL that is thrown away.
+
+Poor: `CHECK (price > '0 EUR')`, `DEFAULT 'tomorrow'` for a date, an index method that has no operator class for the
+column's type, `sum(status)`: every parser takes them.
+Better: nothing is believed before PostgreSQL took it. Parsers catch 72 of 251 wrong statements, the engine all 251
+(facts/sql_checking.md).
+
+Whatever the section needs of earlier ones is made first and judged in its own section. What only trips over something
+that failed before is inconclusive, and names the cause. The runner comes from above (`dbprompt.ladder.climb`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import date
+from typing import Protocol
+
+from dbprompt.brief import Brief
+from dbprompt.checks.base import QUERY_KINDS, Statement
+from dbprompt.checks.base_design import Artefact, artefacts, item_of, not_checked
+from dbprompt.checks.subject import Subject
+from dbprompt.evidence import Report, Severity, Status, Verdict
+from dbprompt.render.postgres import DEFAULT_VERSION, UnsafeSqlError, ddl_statements, single_statement
+from dbprompt.render.queries import query_statements
+
+__all__ = ["Run", "on_engine", "target_engine", "target_major", "without_doubles"]
+
+_FAMILY = {"postgresql", "timescaledb"}
+_CHECKER = "postgresql"
+
+
+class Run(Protocol):
+    """What tries statements in one sandbox, in order, and then has queries prepared."""
+
+    def __call__(
+        self, statements: Sequence[Statement], queries: Sequence[Statement] = (), *, version: int | None = None
+    ) -> Report:
+        """Findings and verdicts, each at the `where` of its statement."""
+
+
+def on_engine(subject: Subject, *, run: Run, as_of: date) -> Report:
+    """Runs the section under check.
+
+    Args:
+        subject: the section in its design.
+        run: see `Run`.
+        as_of: the day that partitions are counted from.
+    """
+    if subject.section not in {"schema", "indexes", "queries"} or not artefacts(subject):
+        return Report()
+    if (target := target_engine(subject)) not in _FAMILY:
+        why = f"the design is for {target}, and the engine that is built in is PostgreSQL"
+        return not_checked(subject, checker=target, why=why)
+    if subject.misshapen:
+        why = "not run while items have the wrong shape: what refers to them would fail for their sake"
+        return not_checked(subject, checker=_CHECKER, why=why)
+    major = target_major(subject.brief)
+    try:
+        tables = _ddl(subject, as_of=as_of, major=major)
+        queries = _queries(subject) if subject.section == "queries" else ()
+    except UnsafeSqlError as unsafe:
+        why = f"not run while an SQL text could leave its place: {unsafe.reason}"
+        return not_checked(subject, checker=_CHECKER, why=why)
+    return _of_section(subject, run(tables, queries, version=major))
+
+
+def target_engine(subject: Subject) -> str:
+    """The engine that the design is for: the decision's, else the brief's, else PostgreSQL."""
+    if subject.design.selection is not None:
+        return subject.design.selection.decision.engine.value
+    if subject.brief is not None and not subject.brief.target.free_choice:
+        return subject.brief.target.primary
+    return "postgresql"
+
+
+def target_major(brief: Brief | None) -> int:
+    """The major version of PostgreSQL that the brief asks for.
+
+    >>> target_major(Brief(app_name="A", description="b", entities=[{"name": "c"}], target={"version": "15.4"}))
+    15
+    """
+    if brief is None or brief.target.primary not in _FAMILY:
+        return DEFAULT_VERSION
+    version = brief.target.version
+    found = re.search(r"postgres\w*\s*(\d+)", version, re.IGNORECASE) or re.match(r"(\d+)", version)
+    return int(found.group(1)) if found else DEFAULT_VERSION
+
+
+def _ddl(subject: Subject, *, as_of: date, major: int) -> tuple[Statement, ...]:
+    """The DDL of the section and of those before it; `where` points into the whole design."""
+    design = subject.design.model_copy(update={} if subject.section != "schema" else {"indexes": None, "queries": None})
+    written = ddl_statements(design, as_of=as_of, version=major)
+    return tuple(Statement(one.pointer, one.artefact, one.sql) for one in written)
+
+
+def _queries(subject: Subject) -> tuple[Statement, ...]:
+    return tuple(
+        Statement(f"/queries{one.where}", one.artefact, single_statement(one.sql), one.parameter_types, QUERY_KINDS)
+        for one in query_statements(subject.design)
+    )
+
+
+def _of_section(subject: Subject, report: Report) -> Report:
+    """What the report says of this section, with one verdict an artefact and checker."""
+    prefix = f"/{subject.section}"
+    own = f"{prefix}/"
+    findings = tuple(
+        replace(finding, where=finding.where.removeprefix(prefix))
+        for finding in report.findings
+        if finding.where.startswith(own)
+    )
+    verdicts = [
+        replace(one, where=item_of(one.where.removeprefix(prefix)))
+        for one in report.verdicts
+        if one.where.startswith(own)
+    ]
+    merged = [verdict for artefact in artefacts(subject) for verdict in _merged(artefact, verdicts)]
+    return Report(findings, tuple(merged))
+
+
+_WORST_FIRST = (Status.FAILED, Status.INCONCLUSIVE, Status.NOT_CHECKED, Status.PASSED)
+
+
+def _merged(artefact: Artefact, verdicts: Iterable[Verdict]) -> Iterable[Verdict]:
+    """The verdicts of the statements that make one artefact, joined by checker: a table is as good as its worst."""
+    by_checker: dict[str, list[Verdict]] = {}
+    for verdict in verdicts:
+        if verdict.where == artefact.where:
+            by_checker.setdefault(verdict.checker, []).append(verdict)
+    for group in by_checker.values():
+        worst = min(group, key=lambda verdict: _WORST_FIRST.index(verdict.status))
+        uncovered = dict.fromkeys(one.uncovered for one in group if one.status is worst.status and one.uncovered)
+        yield replace(worst, artefact=artefact.label, where=artefact.where, uncovered="; ".join(uncovered))
+
+
+def without_doubles(lower: Report, engine: Report) -> Report:
+    """The engine's report without errors at items in which a rule found the cause already."""
+    told = {item_of(finding.where) for finding in lower.errors}
+    kept = tuple(
+        finding
+        for finding in engine.findings
+        if finding.severity is not Severity.ERROR or item_of(finding.where) not in told
+    )
+    return Report(kept, engine.verdicts)

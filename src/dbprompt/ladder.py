@@ -104,7 +104,8 @@ def climb(
         run = PostgresRun(sandbox, _other_version(engine, version))
         _set_up(run, before)
         reports = [_meet(run, step, prepare=index >= len(statements)) for index, step in enumerate(steps)]
-    return sum((step.report + met for step, met in zip(steps, reports, strict=True)), Report())
+        inside = run.look_inside((step.statement, step.parsed) for step in steps if step.parsed is not None)
+    return sum((step.report + met for step, met in zip(steps, reports, strict=True)), Report()) + inside
 
 
 def _major(version: int | str | None) -> int | None:

@@ -67,8 +67,8 @@ def _hand_over(result: Result, out: Path | None) -> None:
     screen = console()
     print_result(screen, result)
     if out is not None:
-        written = result.write(out)
-        screen.print(f"written to [bold]{out}/[/]: {', '.join(sorted(path.name for path in written))}")
+        folder = result.write(out)
+        screen.print(f"written to [bold]{folder}/[/]: {', '.join(sorted(path.name for path in folder.iterdir()))}")
 
 
 def _recorded_model(replay: Path | None) -> str:

@@ -8,12 +8,13 @@ from datetime import date
 
 from dbprompt.brief import Brief
 from dbprompt.capacity import Capacity, capacity_of
-from dbprompt.checks import check_section
+from dbprompt.checks import design_checks
 from dbprompt.checks.base_design import artefacts
 from dbprompt.checks.subject import Subject
 from dbprompt.design import SECTIONS, DatabaseDesign, Section, SectionName, output_schema
 from dbprompt.evidence import Evidence, Report, Status, Tier, Verdict
 from dbprompt.jobs.base import JobSettings, failure, repair_items
+from dbprompt.ladder import climb
 from dbprompt.messages import Origin, OutputSchema
 from dbprompt.prompts.from_brief import fill_from_brief
 from dbprompt.prompts.prompt import Prompt
@@ -121,11 +122,13 @@ class DesignJob:
         return Origin(self.prompt.name, self.prompt.version, self.prompt.hash, schema.hash, name)
 
     def checker(self, name: SectionName) -> Callable[[Candidate[Section]], Report]:
-        """Everything that is checked about one section in its place."""
+        """Everything that is checked about one section in its place: rules, parsers, the engine."""
+        checks = design_checks(name, run=climb, as_of=self.as_of)
 
         def check(candidate: Candidate[Section]) -> Report:
             design = self.design.with_section(name, candidate.value)
-            return check_section(Subject(design, name, self.brief, self._capacity, candidate.misshapen))
+            subject = Subject(design, name, self.brief, self._capacity, candidate.misshapen)
+            return sum((check(subject) for check in checks), Report())
 
         return check
 

@@ -18,7 +18,7 @@ from dbprompt.checks.base import QUERY_KINDS
 from dbprompt.checks.sql.tree import Broken, Node, Parsed, nodes, parse, parse_plpgsql, strings
 from dbprompt.messages import Json
 
-__all__ = ["ROLE_KINDS", "Route", "Ruling", "embedded", "may_be_proven", "rule"]
+__all__ = ["ROLE_KINDS", "Route", "Ruling", "embedded", "is_plpgsql", "may_be_proven", "rule"]
 
 
 class Route(StrEnum):
@@ -149,6 +149,12 @@ def embedded(statement: Parsed) -> tuple[str, ...]:
         if not isinstance(tree, Broken):
             return tuple(str(node["query"]) for key, node in nodes(tree) if key == "PLpgSQL_expr" and "query" in node)
     return ()
+
+
+def is_plpgsql(statement: Parsed) -> bool:
+    """Whether it is a function, procedure or DO with a plpgsql body."""
+    language, body = _routine(statement)
+    return language == "plpgsql" and bool(body)
 
 
 def _forbidden(statement: Parsed) -> str:

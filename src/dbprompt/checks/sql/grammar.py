@@ -88,7 +88,7 @@ class GrammarRung:
         if opinion.said in {Said.REFUSED, Said.EMPTY}:
             report = _outvoted(statement, opinion)
         ruling = allow.rule(native[0])
-        report += _accepted(statement) + _kind_problem(statement, native[0]) + _ruled(statement, ruling)
+        report += _accepted(statement) + _body(statement, native[0]) + _kind_problem(statement, native[0]) + _ruled(statement, ruling)
         return Step(statement, native[0], ruling, report)
 
     def _parse(self, sql: str) -> tuple[Parsed, ...] | Broken | None:
@@ -155,6 +155,16 @@ def _outvoted(statement: Statement, opinion: Opinion) -> Report:
 
 def _accepted(statement: Statement) -> Report:
     return Report(verdicts=(_native(statement, Status.PASSED, _ONLY_SYNTAX),))
+
+
+def _body(statement: Statement, parsed: Parsed) -> Report:
+    """What the plpgsql parser makes of a body. It does not know the tables, so its refusal is not the last word."""
+    if not allow.is_plpgsql(parsed):
+        return Report()
+    inside = tree.parse_plpgsql(parsed.sql)
+    if isinstance(inside, Broken):
+        return Report(verdicts=(_native(statement, Status.INCONCLUSIVE, f"its plpgsql body: {inside.message}"),))
+    return Report(verdicts=(_native(statement, Status.PASSED, "names in its plpgsql body"),))
 
 
 def _kind_problem(statement: Statement, parsed: Parsed) -> Report:

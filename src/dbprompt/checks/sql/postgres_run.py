@@ -7,11 +7,13 @@ Better: every statement is tried; one that only lacks what failed before it is i
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from dbprompt.checks.base import Statement
 from dbprompt.checks.sql.advice import advise
 from dbprompt.checks.sql.allow import Route, Ruling, may_be_proven
+from dbprompt.checks.sql.plpgsql import missing_tables
 from dbprompt.checks.sql.tree import Node, Parsed, nodes, strings
 from dbprompt.engines.base import Answer, Outcome
 from dbprompt.evidence import Finding, Report, Severity, Status, Tier, Verdict
@@ -50,6 +52,11 @@ class PostgresRun:
         """Has one query resolved under its parameter types."""
         outcome = self._sandbox.prepare(parsed.sql, statement.parameter_types)
         return self._judge(statement, parsed, outcome, "prepared, not run")
+
+    def look_inside(self, routines: Iterable[tuple[Statement, Parsed]]) -> Report:
+        """Looks into function bodies once everything has run: the engine does so at their first call only."""
+        findings = missing_tables(routines, self._sandbox)
+        return Report(tuple(finding for finding in findings if not self._failed))
 
     def skip(self, statement: Statement, parsed: Parsed | None, reason: str) -> Report:
         """Records a statement that does not meet the engine."""

@@ -133,9 +133,13 @@ class Evidence:
     def ok(self) -> bool:
         """Nothing failed, and at least one parser, vendor grammar or engine passed something."""
         failed = any(verdict.status is Status.FAILED for verdict in self.verdicts)
-        wrong = any(finding.severity is Severity.ERROR for finding in self.findings)
         passed = any(v.status is Status.PASSED and _RANK[v.tier] >= _RANK[Tier.PARSER] for v in self.verdicts)
-        return passed and not failed and not wrong
+        return passed and not failed and not self.errors
+
+    @property
+    def errors(self) -> tuple[Finding, ...]:
+        """The findings that are mistakes for sure."""
+        return tuple(finding for finding in self.findings if finding.severity is Severity.ERROR)
 
     @property
     def not_proven(self) -> tuple[Verdict, ...]:

@@ -20,7 +20,7 @@ from dbprompt.checks.statements import statements
 from dbprompt.checks.subject import DesignCheck
 from dbprompt.checks.types import types
 from dbprompt.evidence import Severity, Status
-from tests.checks.conftest import CASES, Case, cases, subject
+from design_cases import CASES, Case, cases, subject
 
 FAMILIES: dict[str, DesignCheck] = {
     "coverage": coverage,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from datetime import date
 
+from dbprompt.checks.base_design import joined
 from dbprompt.checks.coverage import coverage
 from dbprompt.checks.engine import Run, on_engine, target_major, without_doubles
 from dbprompt.checks.expressions import expressions
@@ -52,7 +53,7 @@ def design_checks(section: SectionName, *, run: Run, as_of: date | None = None) 
     """
 
     def check(subject: Subject) -> Report:
-        lower = sum((rule(subject) for rule in rule_checks(section)), Report())
+        lower = joined(sum((rule(subject) for rule in rule_checks(section)), Report()))
         return lower + without_doubles(lower, on_engine(subject, run=run, as_of=as_of or date.today()))
 
     return (check,)

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import version
-from typing import TypeAlias
 
 from dbprompt.checks.subject import Subject
-from dbprompt.design.indexes import Index
-from dbprompt.design.queries import Query
-from dbprompt.design.schema import Schema, Table
+from dbprompt.design.schema import Schema
 from dbprompt.evidence import Finding, Report, Severity, Status, Tier, Verdict
 
 __all__ = [
@@ -20,6 +17,7 @@ __all__ = [
     "artefacts",
     "error",
     "item_of",
+    "joined",
     "judged",
     "listing",
     "not_checked",
@@ -69,7 +67,22 @@ class Artefact:
     name: str
 
 
-Named: TypeAlias = Table | Index | Query
+OURS = "dbprompt rules"
+
+
+def joined(report: Report) -> Report:
+    """The same report, with one passed verdict for all rule families that an artefact passed."""
+    kept: dict[object, Verdict] = {}
+    for verdict in report.verdicts:
+        ours = verdict.status is Status.PASSED and verdict.tier is Tier.RULE and verdict.checker.startswith(OURS)
+        key = (verdict.where, OURS) if ours else (verdict.where, len(kept), verdict.checker)
+        before = kept.get(key)
+        if before is not None:
+            family = verdict.checker.partition(": ")[2]
+            uncovered = "; ".join(dict.fromkeys(filter(None, (before.uncovered, verdict.uncovered))))
+            verdict = replace(verdict, checker=f"{before.checker}, {family}", uncovered=uncovered)
+        kept[key] = verdict
+    return Report(report.findings, tuple(kept.values()))
 
 
 def artefacts(subject: Subject) -> tuple[Artefact, ...]:
@@ -98,12 +111,10 @@ def _of(kind: str, where: str, names: Sequence[str]) -> tuple[Artefact, ...]:
 @cache
 def rules(family: str) -> str:
     """The checker's name in a verdict for a rule family of ours."""
-    return f"dbprompt {version('dbprompt')} {family} rules"
+    return f"{OURS} {version('dbprompt')}: {family}"
 
 
-def judged(
-    subject: Subject, findings: Iterable[Finding], *, checker: str, tier: Tier = Tier.RULE, uncovered: str = ""
-) -> Report:
+def judged(subject: Subject, findings: Iterable[Finding], *, checker: str, uncovered: str = "") -> Report:
     """Findings, and a verdict of each artefact of the section: failed if an error lies in it, else passed."""
     found = tuple(findings)
     failed = {item_of(finding.where) for finding in found if finding.severity is Severity.ERROR}
@@ -112,7 +123,7 @@ def judged(
             artefact.label,
             artefact.where,
             Status.FAILED if artefact.where in failed else Status.PASSED,
-            tier,
+            Tier.RULE,
             checker,
             uncovered,
         )

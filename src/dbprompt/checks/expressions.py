@@ -14,16 +14,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from dbprompt.checks.base_design import error, judged, listing, not_checked, warning
+from dbprompt.checks.base_design import error, judged, listing, not_checked, rules, warning
 from dbprompt.checks.base_trees import HOW_TO_GET, Broken, Node, column_names, expression, find, function_name, grammar
 from dbprompt.checks.subject import Subject
 from dbprompt.design.schema import DefaultKind, Schema, Table
-from dbprompt.evidence import Finding, Report, Tier
+from dbprompt.evidence import Finding, Report
 from dbprompt.render.postgres import UnsafeSqlError, wrap_expression
 
 __all__ = ["expressions"]
-
-CHECKER = "PostgreSQL 18 grammar"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +54,13 @@ def expressions(subject: Subject) -> Report:
     if schema is None or subject.section not in {"schema", "indexes"}:
         return Report()
     texts = list(_of_schema(schema) if subject.section == "schema" else _of_indexes(subject, schema))
-    known = grammar()
-    if known is None:
+    checker = rules("expression")
+    if grammar() is None:
         escapes = tuple(finding for text in texts for finding in _escapes(text))
-        return Report(escapes) + not_checked(subject, checker=CHECKER, why=HOW_TO_GET)
+        return Report(escapes) + not_checked(subject, checker=checker, why=HOW_TO_GET)
     findings = [finding for text in texts for finding in (_escapes(text) or _findings(text))]
-    uncovered = "whether functions, operators and types exist; columns of the SQL expressions alone"
-    return judged(subject, findings, checker=f"{known} ({CHECKER})", tier=Tier.VENDOR, uncovered=uncovered)
+    uncovered = "whether functions, operators and types exist"
+    return judged(subject, findings, checker=checker, uncovered=uncovered)
 
 
 def _of_schema(schema: Schema) -> Iterator[Text]:

@@ -14,18 +14,17 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from dbprompt.checks.base_design import error, judged, listing, not_checked, tables_with, warning
+from dbprompt.checks.base_design import error, judged, listing, not_checked, rules, tables_with, warning
 from dbprompt.checks.base_statements import Parsed, alias_of, parsed
 from dbprompt.checks.base_trees import HOW_TO_GET, Broken, find, grammar
 from dbprompt.checks.subject import Subject
 from dbprompt.design.queries import Parameter, Query
 from dbprompt.design.schema import Schema, Table
-from dbprompt.evidence import Finding, Report, Tier
+from dbprompt.evidence import Finding, Report
 from dbprompt.render.postgres import UnsafeSqlError, single_statement, without_literals
 
 __all__ = ["statements"]
 
-CHECKER = "PostgreSQL 18 grammar"
 _KINDS = {
     "SelectStmt": "SELECT",
     "InsertStmt": "INSERT",
@@ -52,13 +51,13 @@ def statements(subject: Subject) -> Report:
     if subject.section != "queries" or queries is None or schema is None:
         return Report()
     texts = [text for at, query in enumerate(queries.queries) for text in _texts(at, query)]
-    known = grammar()
-    if known is None:
+    checker = rules("statement")
+    if grammar() is None:
         escapes = tuple(finding for text in texts for finding in _not_one(text))
-        return Report(escapes) + not_checked(subject, checker=CHECKER, why=HOW_TO_GET)
+        return Report(escapes) + not_checked(subject, checker=checker, why=HOW_TO_GET)
     findings = [finding for text in texts for finding in (_not_one(text) or _findings(text, schema))]
     uncovered = "whether functions and operators exist and types fit"
-    return judged(subject, findings, checker=f"{known} ({CHECKER})", tier=Tier.VENDOR, uncovered=uncovered)
+    return judged(subject, findings, checker=checker, uncovered=uncovered)
 
 
 def _texts(at: int, query: Query) -> Iterator[_Text]:

@@ -130,7 +130,7 @@ def _columns(statement: Parsed, catalogue: Catalogue) -> str:
             table,
         )
         if names:
-            found.append(f"{table} has {', '.join(names[:_MANY])}")
+            found.append(f"the columns of {table} are {', '.join(names[:_MANY])}")
     return "; ".join(found)
 
 

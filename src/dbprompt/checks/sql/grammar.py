@@ -88,7 +88,12 @@ class GrammarRung:
         if opinion.said in {Said.REFUSED, Said.EMPTY}:
             report = _outvoted(statement, opinion)
         ruling = allow.rule(native[0])
-        report += _accepted(statement) + _body(statement, native[0]) + _kind_problem(statement, native[0]) + _ruled(statement, ruling)
+        report += (
+            _accepted(statement)
+            + _body(statement, native[0])
+            + _kind_problem(statement, native[0])
+            + _ruled(statement, ruling)
+        )
         return Step(statement, native[0], ruling, report)
 
     def _parse(self, sql: str) -> tuple[Parsed, ...] | Broken | None:
@@ -121,8 +126,8 @@ def _no_grammar(statement: Statement, opinion: Opinion) -> Report:
 def _broken(statement: Statement, broken: Broken) -> Report:
     if broken.too_deep:
         verdict = _native(statement, Status.INCONCLUSIVE, broken.message)
-        message = f"The grammar could not decide: {broken.message}."
-        return Report((Finding("sql.too_deep", Severity.WARNING, statement.where, message),), (verdict,))
+        message = f"{broken.message}, so it cannot be let near the engine: break it up."
+        return Report((Finding("sql.too_deep", Severity.ERROR, statement.where, message),), (verdict,))
     advice = advise_syntax(broken.message)
     sentence = f"{broken.message}{statement.place(broken.position)}" + (f". {_capital(advice)}." if advice else ".")
     finding = Finding("sql.syntax", Severity.ERROR, statement.where, sentence)

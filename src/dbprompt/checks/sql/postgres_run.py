@@ -55,8 +55,9 @@ class PostgresRun:
 
     def look_inside(self, routines: Iterable[tuple[Statement, Parsed]]) -> Report:
         """Looks into function bodies once everything has run: the engine does so at their first call only."""
-        findings = missing_tables(routines, self._sandbox)
-        return Report(tuple(finding for finding in findings if not self._failed))
+        if self._failed:  # a missing table may be one of those, which have findings of their own
+            return Report()
+        return Report(tuple(missing_tables(routines, self._sandbox)))
 
     def skip(self, statement: Statement, parsed: Parsed | None, reason: str) -> Report:
         """Records a statement that does not meet the engine."""

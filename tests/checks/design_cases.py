@@ -131,9 +131,7 @@ def place(here: Plain, part: str) -> Any:
         return part
     if part.isdigit():
         return int(part)
-    return next(
-        at for at, item in enumerate(here) if part in {item.get(k) for k in ("name", "id", "engine", "table")}
-    )
+    return next(at for at, item in enumerate(here) if part in {item.get(k) for k in ("name", "id", "engine", "table")})
 
 
 def expand(node: Plain, key: str = "") -> Plain:

@@ -1,0 +1,235 @@
+"""`dbprompt.verify`: what it promises beyond single verdicts."""
+
+from __future__ import annotations
+
+import sys
+from importlib.util import find_spec
+
+import pytest
+
+from dbprompt.checks.base import QUERY_KINDS, Statement
+from dbprompt.engines.postgres import installations
+from dbprompt.errors import SetupError, TargetError
+from dbprompt.evidence import Evidence, Severity, Status, Tier
+from dbprompt.ladder import climb, verify
+
+HAS_15 = any(one.major == 15 for one in installations())
+
+
+def codes(evidence: Evidence) -> list[tuple[str, str]]:
+    return [(finding.where, finding.code) for finding in evidence.findings if finding.severity is Severity.ERROR]
+
+
+def engine_status(evidence: Evidence, number: int) -> list[Status]:
+    return [v.status for v in evidence.of_artefact(f"/statements/{number}") if v.tier is Tier.ENGINE]
+
+
+@pytest.mark.parametrize("sql", ["", "  ;; ", "-- SELECT 1", "/* nothing */"])
+@pytest.mark.parametrize("dialect", ["postgres", "mysql"])
+def test_an_empty_script_fails(sql: str, dialect: str) -> None:
+    """Nothing to check is a failure, never a pass."""
+    evidence = verify(sql, dialect=dialect)
+
+    assert not evidence.ok
+    assert codes(evidence) == [("", "sql.empty")]
+
+
+def test_every_statement_has_its_own_verdict_and_place() -> None:
+    """A broken statement hides neither its neighbours nor where it stands."""
+    evidence = verify("CREATE TABLE t (id int);\n  SELEC 1;\nSELECT 'ü', nope\nFROM t;\nSELECT id FROM t")
+
+    assert codes(evidence) == [("/statements/1", "sql.syntax"), ("/statements/2", "engine.undefined_column")]
+    assert [finding.message for finding in evidence.findings if "line 2, column 3" in finding.message]
+    assert [finding.message for finding in evidence.findings if "line 3, column 13" in finding.message]
+    assert engine_status(evidence, 0) == engine_status(evidence, 3) == [Status.PASSED]
+
+
+def test_one_cause_is_one_finding() -> None:
+    """What only lacks an object that failed before is inconclusive, and says which."""
+    evidence = verify(
+        "CREATE TABLE a (id FOO); CREATE INDEX i ON a (id); SELECT * FROM a; CREATE TABLE b (id int REFERENCES a)"
+    )
+
+    assert codes(evidence) == [("/statements/0", "engine.undefined_object")]
+    assert [engine_status(evidence, n) for n in (1, 2, 3)] == [[Status.INCONCLUSIVE]] * 3
+    assert all("needs a" in v.uncovered for v in evidence.verdicts if v.status is Status.INCONCLUSIVE)
+
+
+def test_a_missing_extension_is_inconclusive() -> None:
+    """An extension that this machine lacks is named and open; the rest is still checked."""
+    evidence = verify("CREATE EXTENSION postgis; CREATE TABLE p (at geometry); CREATE TABLE q (id int); SELECT nope")
+
+    assert codes(evidence) == [("/statements/3", "engine.undefined_column")]
+    assert engine_status(evidence, 0) == engine_status(evidence, 1) == [Status.INCONCLUSIVE]
+    assert engine_status(evidence, 2) == [Status.PASSED]
+    assert all("postgis" in v.uncovered for v in evidence.verdicts if v.status is Status.INCONCLUSIVE)
+
+
+def test_extensions_that_only_a_superuser_may_create() -> None:
+    """An untrusted but harmless extension works, in the schema that was asked for, and not before it was created."""
+    evidence = verify(
+        "CREATE TABLE early (v vector(3)); CREATE SCHEMA ext; CREATE EXTENSION vector SCHEMA ext;"
+        "CREATE TABLE late (v ext.vector(3)); CREATE INDEX ON late USING hnsw (v ext.vector_l2_ops)"
+    )
+
+    assert codes(evidence) == [("/statements/0", "engine.undefined_object")]
+    assert [engine_status(evidence, n) for n in (2, 3, 4)] == [[Status.PASSED]] * 3
+
+
+def test_roles_live_and_die_with_the_check() -> None:
+    """A role made by one script works in it and is unknown to the next."""
+    script = (
+        "CREATE ROLE app_owner LOGIN PASSWORD 'x' CREATEDB; CREATE TABLE t (id int); ALTER TABLE t OWNER TO app_owner;"
+        "ALTER TABLE t ADD COLUMN note text; GRANT SELECT ON t TO app_owner; ALTER ROLE app_owner SET work_mem = '8MB';"
+        "CREATE SCHEMA s AUTHORIZATION app_owner; CREATE TABLE s.t (id int)"
+    )
+
+    first, second, other = verify(script), verify(script), verify("GRANT app_owner TO app_owner")
+
+    assert first.ok
+    assert second.ok
+    assert codes(other) == [("/statements/0", "engine.undefined_object")]
+
+
+def test_a_query_with_parameters_is_prepared() -> None:
+    """Parameters are resolved against the tables, and the verdict says that nothing ran."""
+    good = verify("CREATE TABLE t (id uuid); SELECT id FROM t WHERE id = $1")
+    bad = verify("CREATE TABLE t (id uuid); SELECT id FROM t WHERE nope = $1")
+
+    assert good.ok
+    assert "prepared, not run" in good.verdicts[-1].uncovered
+    assert codes(bad) == [("/statements/1", "engine.undefined_column")]
+    assert "columns of t are id" in bad.findings[0].message
+
+
+@pytest.mark.parametrize(
+    ("sql", "words"),
+    [
+        ("CREATE TABLE t (id DATETIME)", "use timestamptz"),
+        ("SELECT ifnull(1, 2)", "use coalesce()"),
+        ("CREATE TABLE customers (id int); SELECT * FROM custommers", "did you mean customers"),
+        ("CREATE TABLE t (id int AUTO_INCREMENT)", "GENERATED ALWAYS AS IDENTITY"),
+        ("CREATE TABLE t (name text); CREATE INDEX ON t USING gin (name)", "gin_trgm_ops"),
+        ("ALTER SYSTEM SET shared_bufers = '1GB'", "did you mean shared_buffers"),
+    ],
+)
+def test_findings_say_what_to_do(sql: str, words: str) -> None:
+    """A finding names the right name, type or clause where it is known."""
+    message = next(f.message for f in verify(sql).findings if f.severity is Severity.ERROR)
+
+    assert words.lower() in message.lower()
+
+
+def test_a_setup_is_not_judged_and_has_to_run() -> None:
+    """A setup that fails is the caller's error, with the place in the setup."""
+    assert {v.where for v in verify("SELECT id FROM t", setup="CREATE TABLE t (id int)").verdicts} == {"/statements/0"}
+    for setup in ("CREATE TABLE t (id int); SELECT nope", "CREATE TABLE t (", "COPY t FROM PROGRAM 'x'"):
+        with pytest.raises(SetupError, match="/setup/"):
+            verify("SELECT 1", setup=setup)
+
+
+def test_unknown_targets_are_errors() -> None:
+    """A dialect or version that means nothing is said so at once."""
+    with pytest.raises(TargetError, match="postgres"):
+        verify("SELECT 1", dialect="postgress")
+    with pytest.raises(TargetError, match="15"):
+        verify("SELECT 1", version="latest")
+
+
+def test_another_major_version_is_owned_up_to() -> None:
+    """A pass on another major version than the target's says so."""
+    evidence = verify("SELECT 1", version="13.4")
+
+    assert evidence.ok
+    assert "instead of 13" in evidence.verdicts[-1].uncovered
+
+
+@pytest.mark.skipif(not HAS_15, reason="no PostgreSQL 15 on this machine")
+def test_the_target_major_decides() -> None:
+    """What only a newer major accepts fails on the older one, on an engine of that major."""
+    evidence = verify("CREATE TABLE t (a int, b int GENERATED ALWAYS AS (a * 2))", version=15)
+
+    assert evidence.verdicts[-1].checker.startswith("postgresql 15")
+    assert evidence.verdicts[-1].status is Status.FAILED
+
+
+@pytest.mark.parametrize("sql", ["SELECT 1\x00; COPY t TO PROGRAM 'x'", "SELECT '\ud800'", "\\copy t from x"])
+def test_text_that_is_no_sql_is_a_finding(sql: str) -> None:
+    """NUL characters, broken Unicode and psql commands are findings, not crashes."""
+    assert codes(verify(sql)) == [("/statements/0", "sql.syntax")]
+
+
+@pytest.mark.parametrize(("depth", "found"), [(60, []), (200, []), (3000, [("/statements/0", "sql.too_deep")])])
+def test_deep_nesting_is_never_a_crash(depth: int, found: list[tuple[str, str]]) -> None:
+    """A long chain is checked as deep as it can be read; beyond that it meets no engine and does not pass."""
+    evidence = verify("SELECT " + " || ".join(["'a'"] * depth))
+
+    assert codes(evidence) == found
+    assert evidence.ok is (not found)
+
+
+def test_what_reaches_beyond_the_database_is_not_run_and_not_failed() -> None:
+    """A tablespace or a database is parsed, not run, and the evidence says why."""
+    evidence = verify("CREATE TABLESPACE fast LOCATION '/mnt/fast'; CREATE DATABASE shop")
+
+    assert {finding.code for finding in evidence.findings} == {"sql.not_run"}
+    assert len(evidence.not_proven) >= 2
+
+
+def test_a_plpgsql_body_is_looked_into() -> None:
+    """A table that only a trigger body names, and that never comes, is warned of."""
+    body = "BEGIN INSERT INTO {} VALUES (1); RETURN NEW; END"
+    function = "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$ {} $$; CREATE TABLE later (id int)"
+
+    wrong, right = (verify(function.format(body.format(name))) for name in ("audit_lgo", "later"))
+
+    assert [finding.code for finding in wrong.findings] == ["plpgsql.undefined_table"]
+    assert not right.findings
+
+
+def test_design_statements_share_a_sandbox_and_queries_are_prepared() -> None:
+    """`climb` reports each item at its own place, and holds a slot to the kinds that may stand in it."""
+    tables = [
+        Statement("/tables/0", "table a", "CREATE TABLE a (id bigint PRIMARY KEY)"),
+        Statement("/tables/1", "table b", "CREATE TABLE b (id bigint, at DATETIME)"),
+    ]
+    queries = [
+        Statement("/queries/0", "query q0", "SELECT id FROM a WHERE id = $1", ("bigint",), QUERY_KINDS),
+        Statement("/queries/1", "query q1", "SELECT id FROM b WHERE id = $1", ("bigint",), QUERY_KINDS),
+        Statement("/queries/2", "query q2", "SELECT id FROM a WHERE id = $1", ("uuid",), QUERY_KINDS),
+        Statement("/queries/3", "query q3", "DROP TABLE a", (), QUERY_KINDS),
+        Statement("/queries/4", "query q4", "SELECT 1; SELECT 2", (), QUERY_KINDS),
+    ]
+
+    report = climb(tables, queries)
+
+    found = {finding.where: finding.code for finding in report.findings}
+    assert found == {
+        "/tables/1": "engine.undefined_object",
+        "/queries/2": "engine.undefined_function",
+        "/queries/3": "sql.kind",
+        "/queries/4": "sql.many_statements",
+    }
+    engine = {v.where: v.status for v in report.verdicts if v.tier is Tier.ENGINE}
+    assert engine["/queries/0"] is Status.PASSED
+    assert engine["/queries/1"] is Status.INCONCLUSIVE
+
+
+@pytest.mark.parametrize("package", ["postgast", "psycopg"])
+def test_a_missing_package_is_said_and_never_a_pass(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the grammar or the driver nothing runs, and the evidence says how to get them."""
+    from dbprompt.checks.sql import tree
+
+    real = find_spec
+    monkeypatch.setattr("dbprompt.engines.postgres.find_spec", lambda name: None if name == package else real(name))
+    monkeypatch.setitem(sys.modules, package, None)
+    tree._postgast.cache_clear()
+    tree.checker.cache_clear()
+    try:
+        evidence = verify("CREATE TABLE t (id FOO)")
+    finally:
+        tree._postgast.cache_clear()
+        tree.checker.cache_clear()
+
+    assert Tier.ENGINE not in {verdict.tier for verdict in evidence.verdicts}
+    assert any("dbprompt[postgres]" in verdict.uncovered for verdict in evidence.not_proven)

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from dbprompt.messages import Json
 
-__all__ = ["Evidence", "Finding", "Report", "Severity", "Status", "Tier", "Verdict"]
+__all__ = ["Evidence", "Exhibit", "Finding", "Report", "Severity", "Status", "Tier", "Verdict"]
 
 
 class Severity(StrEnum):
@@ -90,15 +90,37 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
+class Exhibit:
+    """Something a check saw that a person may want to see too: a query plan, the locks of a statement.
+
+    Args:
+        where: JSON pointer, as in `Finding`.
+        title: what it is, `plan of latest_orders at 139,030,000 rows`.
+        text: how it is shown, a few lines.
+        data: the whole of it as the tool gave it.
+    """
+
+    where: str
+    title: str
+    text: str
+    data: Json = None
+
+    def below(self, prefix: str) -> Exhibit:
+        """The same exhibit seen from one level up."""
+        return replace(self, where=prefix + self.where)
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """What one check returns. Reports add up."""
 
     findings: tuple[Finding, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
+    exhibits: tuple[Exhibit, ...] = ()
 
     def __add__(self, other: Report) -> Report:
         """Both, in order."""
-        return Report(self.findings + other.findings, self.verdicts + other.verdicts)
+        return Report(self.findings + other.findings, self.verdicts + other.verdicts, self.exhibits + other.exhibits)
 
     @property
     def errors(self) -> tuple[Finding, ...]:
@@ -110,6 +132,7 @@ class Report:
         return Report(
             tuple(finding.below(prefix) for finding in self.findings),
             tuple(verdict.below(prefix) for verdict in self.verdicts),
+            tuple(exhibit.below(prefix) for exhibit in self.exhibits),
         )
 
 
@@ -118,16 +141,17 @@ _RANK = {Tier.ENGINE: 4, Tier.VENDOR: 3, Tier.PARSER: 2, Tier.RULE: 1, Tier.NOTH
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """All findings and verdicts of a result."""
+    """All findings, verdicts and exhibits of a result."""
 
     findings: tuple[Finding, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
+    exhibits: tuple[Exhibit, ...] = ()
 
     @classmethod
     def of(cls, reports: Iterable[Report]) -> Evidence:
         """Collects reports."""
         total = sum(reports, Report())
-        return cls(total.findings, total.verdicts)
+        return cls(total.findings, total.verdicts, total.exhibits)
 
     @property
     def ok(self) -> bool:
@@ -166,4 +190,5 @@ class Evidence:
             "ok": self.ok,
             "findings": [dict(asdict(finding)) for finding in self.findings],
             "verdicts": [dict(asdict(verdict)) for verdict in self.verdicts],
+            "exhibits": [dict(asdict(exhibit)) for exhibit in self.exhibits],
         }

@@ -43,6 +43,7 @@ class Candidate(Generic[T]):
         return Report(
             tuple(replace(finding, where=_moved(finding.where, places)) for finding in report.findings),
             tuple(replace(verdict, where=_moved(verdict.where, places)) for verdict in report.verdicts),
+            tuple(replace(exhibit, where=_moved(exhibit.where, places)) for exhibit in report.exhibits),
         )
 
 

@@ -31,8 +31,8 @@ class Case:
     Args:
         name: what it shows.
         section: the section under check.
-        change: path of names (`tables/orders/columns/total`) and its new value; null takes it away, `+` at the end adds.
-        expect: the codes that the family has to find, all of them and no others; empty for a sound design.
+        change: path of names (`tables/orders/columns/total`) and its new value; null takes it away, a last `+` adds.
+        expect: the codes that the family has to find, all of them and no others; none for a sound design.
         at: path of the item that each finding has to point into, if it is the same for all.
         says: words that the messages have to hold.
     """
@@ -67,8 +67,12 @@ class Case:
 def cases(family: str) -> list[Any]:
     """The cases of a rule family, as pytest parameters."""
     listed = yaml.safe_load((CASES / f"{family}.yaml").read_text(encoding="utf-8"))
-    made = [Case(**{key: tuple(v) if isinstance(v, list) else v for key, v in one.items()}) for one in listed]
+    made = [Case(**{key: _frozen(value) for key, value in one.items()}) for one in listed]
     return [pytest.param(case, id=case.name) for case in made]
+
+
+def _frozen(value: Plain) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
 def subject(

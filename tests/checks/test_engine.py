@@ -125,6 +125,14 @@ def test_hostile_sql_never_meets_the_engine(sql: str) -> None:
     assert verdict is None or verdict.status is not Status.PASSED
 
 
+def test_a_text_of_two_statements_does_not_hide_the_others() -> None:
+    """Only that query is left out, and the evidence says so."""
+    report = _checked(subject("queries", {"queries/order_by_number": {"sql": "SELECT 1; SELECT 2", "parameters": []}}))
+    verdicts = {v.artefact: v.status for v in report.verdicts if v.tier in {Tier.ENGINE, Tier.NOTHING}}
+    assert verdicts.pop("query order_by_number") is Status.NOT_CHECKED
+    assert set(verdicts.values()) == {Status.PASSED} and len(verdicts) == 4
+
+
 def test_broken_items_keep_the_engine_away() -> None:
     """While an item has no shape, nothing is blamed for its absence, and the evidence says that nothing ran."""
     report = _checked(subject("schema", {"tables/payments": None}, misshapen=("payments",)))
@@ -167,3 +175,30 @@ def test_statements_are_run_in_the_order_of_the_sections() -> None:
 
 def _literal(value: str) -> dict[str, str]:
     return {"kind": "literal", "value": value}
+
+
+HOSTILE = """'); DROP TABLE buyers; -- "x" \\'; $$ */ \\! id"""
+SQL_FIELDS = [
+    ("schema", "tables/products/checks/0", {"expression": HOSTILE}),
+    ("schema", "tables/products/columns/stock", {"default": {"kind": "expression", "value": HOSTILE}}),
+    ("schema", "tables/products/columns/title", {"generated": HOSTILE}),
+    (
+        "schema",
+        "tables/orders",
+        {"exclusions": [{"name": "x", "elements": [{"expression": HOSTILE, "operator": "="}]}]},
+    ),
+    ("indexes", "indexes/payments_order_idx", {"where": HOSTILE}),
+    ("indexes", "indexes/payments_order_idx", {"keys": [{"expression": HOSTILE}]}),
+    ("queries", "queries/lines_of_order", {"sql": HOSTILE}),
+    ("queries", "queries/latest_orders_of_buyer", {"next_page_sql": HOSTILE}),
+]
+
+
+@pytest.mark.parametrize(("section", "path", "change"), SQL_FIELDS)
+def test_hostile_text_in_any_sql_field_is_a_finding(section: str, path: str, change: Mapping[str, Plain]) -> None:
+    """Text that tries to leave its place is an error at its item, and no part of it runs."""
+    report = _checked(subject(section, {path: change}))
+    assert len(report.errors) == 1
+    assert report.errors[0].code.endswith((".not_one", ".placeholder"))
+    item = "/".join(report.errors[0].where.split("/")[:3])
+    assert not any(v.where == item and v.tier is Tier.ENGINE and v.status is Status.PASSED for v in report.verdicts)

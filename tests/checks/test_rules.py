@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from design_cases import CASES, Case, cases, subject
 
 from dbprompt import checks
 from dbprompt.checks.coverage import coverage
@@ -20,7 +21,6 @@ from dbprompt.checks.statements import statements
 from dbprompt.checks.subject import DesignCheck
 from dbprompt.checks.types import types
 from dbprompt.evidence import Severity, Status
-from design_cases import CASES, Case, cases, subject
 
 FAMILIES: dict[str, DesignCheck] = {
     "coverage": coverage,

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from dbprompt.checks.sql.tree import split
 from dbprompt.engines.base import Answer, Limits
 from dbprompt.engines.postgres import PostgresEngine
 from dbprompt.engines.postgres.sandbox import PostgresSandbox
@@ -141,10 +142,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     folder.rmdir()
 
 
-def attack(world: World, sql: str) -> list[str]:
-    """The statements of one attack."""
-    text = sql.replace("{canary}", str(world.canary)).replace("{port}", str(world.port))
-    return text.split(";") if "$$" not in text and "BEGIN" not in text else [text]
+def aimed(world: World, sql: str) -> str:
+    """An attack with its targets filled in."""
+    return sql.replace("{canary}", str(world.canary)).replace("{port}", str(world.port))
 
 
 def at_the_sandbox(sandbox: PostgresSandbox, statement: str) -> None:
@@ -159,18 +159,17 @@ def at_the_sandbox(sandbox: PostgresSandbox, statement: str) -> None:
 def test_nothing_reaches_out(world: World, name: str) -> None:
     """No statement touches a file, program, network, role, setting or neighbour, through either wall."""
     before = world.facts()
-    sql = REACHING_OUT[name].replace("{canary}", str(world.canary)).replace("{port}", str(world.port))
+    sql = aimed(world, REACHING_OUT[name])
 
     verify(sql, setup="CREATE TABLE t (line text)", limits=LIMITS)
     with world.engine.sandbox(limits=LIMITS) as neighbour:
         neighbour.run("CREATE TABLE mine (id int)")
         with world.engine.sandbox(limits=LIMITS) as sandbox:
             sandbox.run("CREATE TABLE t (line text)")
-            for statement in attack(world, REACHING_OUT[name]):
-                at_the_sandbox(sandbox, statement)
+            for piece in split(sql):
+                at_the_sandbox(sandbox, piece.sql)
         assert neighbour.run("SELECT * FROM mine").ok
 
-    assert sql
     assert not world.canary.exists()
     assert not world.contacts
     assert world.facts() == before
@@ -182,7 +181,7 @@ def test_nothing_is_used_up(world: World, name: str) -> None:
     began = time.monotonic()
     evidence = verify(USING_UP[name], limits=LIMITS)
     with world.engine.sandbox(limits=LIMITS) as sandbox:
-        outcomes = [sandbox.run(statement) for statement in attack(world, USING_UP[name])]
+        outcomes = [sandbox.run(piece.sql) for piece in split(USING_UP[name])]
     took = time.monotonic() - began
     began = time.monotonic()
 

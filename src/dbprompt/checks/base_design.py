@@ -77,12 +77,13 @@ def joined(report: Report) -> Report:
         ours = verdict.status is Status.PASSED and verdict.tier is Tier.RULE and verdict.checker.startswith(OURS)
         key = (verdict.where, OURS) if ours else (verdict.where, len(kept), verdict.checker)
         before = kept.get(key)
-        if before is not None:
-            family = verdict.checker.partition(": ")[2]
-            uncovered = "; ".join(dict.fromkeys(filter(None, (before.uncovered, verdict.uncovered))))
-            verdict = replace(verdict, checker=f"{before.checker}, {family}", uncovered=uncovered)
-        kept[key] = verdict
+        kept[key] = verdict if before is None else _with_family(before, verdict)
     return Report(report.findings, tuple(kept.values()))
+
+
+def _with_family(before: Verdict, verdict: Verdict) -> Verdict:
+    family = verdict.checker.partition(": ")[2]
+    return replace(before, checker=f"{before.checker}, {family}", uncovered="that it runs: rules only read")
 
 
 def artefacts(subject: Subject) -> tuple[Artefact, ...]:

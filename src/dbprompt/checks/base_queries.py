@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dbprompt.brief import Brief, Entity, QueryNeed
+from dbprompt.checks.base_access import accesses
 from dbprompt.checks.base_matching import columns_of, places_of
 from dbprompt.checks.base_statements import Parsed, parsed
 from dbprompt.checks.base_trees import Broken, Node, words
 from dbprompt.checks.subject import Subject
+from dbprompt.design.indexes import Indexes
 from dbprompt.design.queries import Query
 from dbprompt.design.schema import Schema, Table
 
@@ -26,6 +28,12 @@ class Asked:
     need: QueryNeed | None = None
     entity: Entity | None = None
     tables: tuple[Table, ...] = ()
+    indexes: Indexes | None = None
+
+    def unique_keys(self, table: Table) -> tuple[frozenset[str], ...]:
+        """The columns of each key, unique constraint and unique index of a table."""
+        ways = (way for way in accesses(table, self.indexes) if way.unique and way.predicate is None)
+        return tuple(frozenset(column for key in way.keys for column in key.columns) for way in ways)
 
     def columns(self, attribute: str) -> frozenset[tuple[str, str]]:
         """The (table, column) pairs that hold an attribute of the query's entity."""
@@ -41,7 +49,9 @@ def asked_queries(subject: Subject) -> Iterator[Asked]:
     for at, query in enumerate(section.queries if section and schema else ()):
         statement = parsed(query.sql, schema) if schema else Broken("")
         if schema is not None and not isinstance(statement, Broken):
-            yield _asked(subject.brief, schema, query, statement, f"/queries/{at}")
+            yield replace(
+                _asked(subject.brief, schema, query, statement, f"/queries/{at}"), indexes=subject.design.indexes
+            )
 
 
 def _asked(brief: Brief | None, schema: Schema, query: Query, statement: Parsed, where: str) -> Asked:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import date
 from typing import Protocol
@@ -59,10 +60,10 @@ def on_engine(subject: Subject, *, run: Run, as_of: date) -> Report:
     major = target_major(subject.brief)
     try:
         tables = _ddl(subject, as_of=as_of, major=major)
-        queries = _queries(subject) if subject.section == "queries" else ()
     except UnsafeSqlError as unsafe:
         why = f"not run while an SQL text could leave its place: {unsafe.reason}"
         return not_checked(subject, checker=_CHECKER, why=why)
+    queries = _queries(subject) if subject.section == "queries" else ()
     return _of_section(subject, run(tables, queries, version=major))
 
 
@@ -96,10 +97,13 @@ def _ddl(subject: Subject, *, as_of: date, major: int) -> tuple[Statement, ...]:
 
 
 def _queries(subject: Subject) -> tuple[Statement, ...]:
-    return tuple(
-        Statement(f"/queries{one.where}", one.artefact, single_statement(one.sql), one.parameter_types, QUERY_KINDS)
-        for one in query_statements(subject.design)
-    )
+    """The statements to prepare. A text that is not one statement has a finding of its own and is left out."""
+    found: list[Statement] = []
+    for one in query_statements(subject.design):
+        with suppress(UnsafeSqlError):
+            sql = single_statement(one.sql)
+            found.append(Statement(f"/queries{one.where}", one.artefact, sql, one.parameter_types, QUERY_KINDS))
+    return tuple(found)
 
 
 def _of_section(subject: Subject, report: Report) -> Report:
@@ -117,7 +121,9 @@ def _of_section(subject: Subject, report: Report) -> Report:
         if one.where.startswith(own)
     ]
     merged = [verdict for artefact in artefacts(subject) for verdict in _merged(artefact, verdicts)]
-    return Report(findings, tuple(merged))
+    met = {verdict.where for verdict in merged}
+    left_out = not_checked(subject, checker=_CHECKER, why="not run: its text is not one statement")
+    return Report(findings, (*merged, *(verdict for verdict in left_out.verdicts if verdict.where not in met)))
 
 
 _WORST_FIRST = (Status.FAILED, Status.INCONCLUSIVE, Status.NOT_CHECKED, Status.PASSED)

@@ -114,7 +114,7 @@ def _foreign_key(subject: Subject, table: Table, key: ForeignKey, ways: tuple[Ac
     for way in ways:
         leading = {column for k in way.keys[:width] for column in k.columns if k.plain}
         partial = way.predicate is not None and not _only_not_null(way.predicate, key.columns)
-        if leading == set(key.columns) and way.method in {"btree", "hash"} and not partial:
+        if leading == set(key.columns) and way.method in {"btree", "hash", "gist"} and not partial:
             return
     rows = rows_3y(subject, table) or 0
     searches = key.on_delete in {"cascade", "set_null", "set_default"}

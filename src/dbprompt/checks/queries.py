@@ -63,9 +63,10 @@ def _answer(asked: Asked) -> Iterator[Finding]:
                 f"{need.text}; add it to the WHERE with a parameter"
             )
             yield error("queries.eq_missing", where, message)
+    pages_over = {name for name, _ in need.sort_keys} if asked.query.pagination == "keyset" else set()
     for attribute in need.range:
         pairs = asked.columns(attribute)
-        if pairs and not pairs & mentioned:
+        if pairs and not pairs & mentioned and attribute not in pages_over:  # a first page starts anywhere
             message = f"{called} has no range over {attribute} ({shown(pairs)}), which the brief names: {need.text}"
             yield warning("queries.range_missing", where, message)
     if need.kind in _READS:
@@ -128,8 +129,7 @@ def _one_row(asked: Asked) -> bool:
     tree = asked.statement.tree
     fixed = {column for table, column in asked.statement.mentioned(asked.statement.conditions())}
     for table in asked.tables:
-        keys = [table.primary_key, *(unique.columns for unique in table.uniques)]
-        if any(columns and set(columns) <= fixed for columns in keys):
+        if any(key <= fixed for key in asked.unique_keys(table)):
             return True
     calls = {function_name(call) for call in find(tree, "FuncCall")}
     return tree.kind == "SelectStmt" and not tree.has("groupClause") and bool(calls & _AGGREGATES)

@@ -86,8 +86,7 @@ def _next_page(asked: Asked, following: Parsed) -> Iterator[Finding]:
     fixed = {column for _, column in sort | compared}
     sorted_columns = {column for _, column in sort}
     for table in asked.tables or following.tables[:1]:
-        uniques = [set(table.primary_key), *(set(unique.columns) for unique in table.uniques)]
-        unique_last = any(key and key <= fixed and key & sorted_columns for key in uniques)
+        unique_last = any(key <= fixed and key & sorted_columns for key in asked.unique_keys(table))
         if not unique_last:
             message = (
                 f"{called} sorts by {listing(sorted(sorted_columns))}, which is not unique in {table.name}, so rows "

@@ -14,7 +14,7 @@ from dbprompt.brief import Brief
 from dbprompt.capacity import Capacity
 from dbprompt.design import SECTIONS, DatabaseDesign
 from dbprompt.errors import OutputError
-from dbprompt.evidence import Evidence, Finding, Status, Verdict
+from dbprompt.evidence import Evidence, Exhibit, Finding, Status, Verdict
 from dbprompt.messages import Json, TurnUsage, Usage
 from dbprompt.render.dictionary import dictionary_markdown
 from dbprompt.render.evidence import evidence_rows, evidence_summary
@@ -193,14 +193,14 @@ def evidence_from_json(source: str | bytes) -> Evidence:
     """
     try:
         data = json.loads(source)
-        known = {"findings": data["findings"], "verdicts": data["verdicts"]}
-        findings = TypeAdapter(tuple[Finding, ...]).validate_python(known["findings"])
-        verdicts = TypeAdapter(tuple[Verdict, ...]).validate_python(known["verdicts"])
+        findings = TypeAdapter(tuple[Finding, ...]).validate_python(data["findings"])
+        verdicts = TypeAdapter(tuple[Verdict, ...]).validate_python(data["verdicts"])
+        exhibits = tuple(Exhibit(**exhibit) for exhibit in data.get("exhibits", ()))
     except ValidationError as error:
         raise OutputError(f"the text is no evidence: {_first_problems(error)}") from error
     except (ValueError, KeyError, TypeError) as error:
         raise OutputError("the text is no evidence: it is JSON with findings and verdicts") from error
-    return Evidence(findings, verdicts)
+    return Evidence(findings, verdicts, exhibits)
 
 
 def _first_problems(error: ValidationError) -> str:

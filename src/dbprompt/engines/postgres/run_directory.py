@@ -14,7 +14,7 @@ from pathlib import Path
 
 from dbprompt.engines.postgres.account import Account
 
-__all__ = ["create", "remove", "sweep"]
+__all__ = ["create", "remove", "stop_postmaster", "sweep"]
 
 _PREFIX = "dbprompt-pg-"
 _LOCK = "lock"
@@ -40,7 +40,7 @@ def sweep(base: Path) -> None:
     for path in base.glob(f"{_PREFIX}*"):
         with contextlib.suppress(OSError):
             if _is_stale(path):
-                _stop_postmaster(path)
+                stop_postmaster(path)
                 remove(path)
 
 
@@ -60,13 +60,14 @@ def _is_stale(path: Path) -> bool:
     return True
 
 
-def _stop_postmaster(path: Path) -> None:
+def stop_postmaster(path: Path) -> None:
     """Ends the postmaster of a run directory, after making sure that the process is that one."""
     try:
         pid = int((path / "data" / "postmaster.pid").read_text().split("\n", 1)[0])
     except (OSError, ValueError):
         return
-    command = subprocess.run(["ps", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    asked = ["ps", "-ww", "-o", "command=", "-p", str(pid)]  # -ww: or the line ends at the width of a screen
+    command = subprocess.run(asked, capture_output=True, text=True, check=False)
     if str(path) in command.stdout:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGQUIT)

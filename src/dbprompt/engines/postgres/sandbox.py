@@ -31,11 +31,12 @@ class PostgresSandbox:
     Attributes:
         name: of the database, and of the role that owns it.
         limits: what its statements may use.
+        server: the server that it is on.
         extensions: what `CREATE EXTENSION` may use here.
     """
 
     def __init__(self, server: Server, limits: Limits, extensions: frozenset[str]) -> None:
-        self._server = server
+        self.server = server
         self.limits = limits
         self._began = time.monotonic()
         self._wire: Wire | None = None
@@ -55,7 +56,7 @@ class PostgresSandbox:
     @property
     def label(self) -> str:
         """The engine and its version, for verdicts."""
-        return f"postgresql {self._server.installation.version}"
+        return f"postgresql {self.server.installation.version}"
 
     @property
     def in_transaction(self) -> bool:
@@ -120,7 +121,7 @@ class PostgresSandbox:
             return self.prove(sql)
         outcome = self.prove(sql)
         if outcome.ok:
-            keeps = "WITH INHERIT TRUE, SET FALSE" if self._server.installation.major >= 16 else ""
+            keeps = "WITH INHERIT TRUE, SET FALSE" if self.server.installation.major >= 16 else ""
             admin = self.admin()
             admin.ask(f"GRANT {quoted(role)} TO {self.name} {keeps}")
             admin.query("SET search_path = '$user', public")
@@ -143,7 +144,7 @@ class PostgresSandbox:
             )
         if name.lower() in _FILE_SETTINGS:
             return Outcome(Answer.UNDECIDED, message=f'parameter "{name}" names a place that is not in the sandbox')
-        complaint = "" if value is None else self._server.check_setting(name, value)
+        complaint = "" if value is None else self.server.check_setting(name, value)
         if complaint:
             return Outcome(Answer.REFUSED, "22023", "invalid_parameter_value", complaint)
         return Outcome(Answer.ACCEPTED, note=note)
@@ -162,7 +163,7 @@ class PostgresSandbox:
     def admin(self) -> Wire:
         """The superuser's connection to this database."""
         if self._admin is None or not self._admin.alive:
-            self._admin = self._server.connect_admin(self.name)
+            self._admin = self.server.connect_admin(self.name)
         return self._admin
 
     def close(self) -> None:
@@ -174,7 +175,7 @@ class PostgresSandbox:
         self._wait_until_alone()
         self._drop_database()
         for role in (*self._roles, self.name):
-            self._server.administer(f"DROP ROLE IF EXISTS {quoted(role)}")
+            self.server.administer(f"DROP ROLE IF EXISTS {quoted(role)}")
 
     def _attempt(self, send: Callable[[Wire, Watch], Reply]) -> Outcome:
         if time.monotonic() - self._began > self.limits.total_seconds:
@@ -196,21 +197,21 @@ class PostgresSandbox:
         if self._wire is None or not self._wire.alive:
             seconds = self.limits.statement_seconds
             options = (f"statement_timeout={int(seconds * 1000)}", "lock_timeout=2000")
-            self._wire = self._server.connect(user=self.name, database=self.name, options=options)
+            self._wire = self.server.connect(user=self.name, database=self.name, options=options)
         return self._wire
 
     def end(self, wire: Wire) -> None:
         """Ends whatever a connection is running, by force."""
-        self._server.administer(f"SELECT pg_terminate_backend({wire.pid})")
+        self.server.administer(f"SELECT pg_terminate_backend({wire.pid})")
 
     def give_up(self) -> None:
         """Stops the server: the last resort against a statement that nothing else ends."""
-        self._server.stop()
+        self.server.stop()
 
     def disk_bytes(self) -> int:
         """How large the database is by now."""
-        found = self._server.administer("SELECT oid FROM pg_database WHERE datname = $1", self.name)
-        folder = self._server.data / "base" / str(found[0][0]) if found else None
+        found = self.server.administer("SELECT oid FROM pg_database WHERE datname = $1", self.name)
+        folder = self.server.data / "base" / str(found[0][0]) if found else None
         if folder is None:
             return 0
         with contextlib.suppress(OSError):
@@ -234,16 +235,16 @@ class PostgresSandbox:
         until = time.monotonic() + _GONE_SECONDS
         while time.monotonic() < until:
             with contextlib.suppress(EngineError):
-                if not self._server.administer("SELECT 1 FROM pg_stat_activity WHERE datname = $1", self.name):
+                if not self.server.administer("SELECT 1 FROM pg_stat_activity WHERE datname = $1", self.name):
                     return
             time.sleep(0.001)
 
     def _drop_database(self) -> None:
         try:
-            self._server.administer(f"DROP DATABASE IF EXISTS {self.name} WITH (FORCE)")
+            self.server.administer(f"DROP DATABASE IF EXISTS {self.name} WITH (FORCE)")
         except EngineError:  # its owner may have declared it a template
-            self._server.administer(f"ALTER DATABASE {self.name} IS_TEMPLATE false")
-            self._server.administer(f"DROP DATABASE {self.name} WITH (FORCE)")
+            self.server.administer(f"ALTER DATABASE {self.name} IS_TEMPLATE false")
+            self.server.administer(f"DROP DATABASE {self.name} WITH (FORCE)")
 
 
 class _Watch:

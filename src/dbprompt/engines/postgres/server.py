@@ -119,6 +119,8 @@ class Server:
         except subprocess.TimeoutExpired:
             self._guardian.kill()
             self._guardian.wait()
+        if self.directory.exists():  # the guardian was killed, and could not see to it
+            run_directory.stop_postmaster(self.directory)
         run_directory.remove(self.directory)
 
     def _program(self, name: str) -> str:

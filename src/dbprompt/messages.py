@@ -71,12 +71,14 @@ class Request:
         output: the schema that the answer has to fit.
         max_output_tokens: where the provider cuts the answer off.
         origin: the prompt that it came from.
+        native: whether the schema goes to the provider as a schema; else the messages say it in words.
     """
 
     messages: tuple[Message, ...]
     output: OutputSchema
     max_output_tokens: int = 16_000
     origin: Origin = field(default_factory=Origin)
+    native: bool = True
 
 
 class StopReason(StrEnum):

@@ -141,3 +141,23 @@ def test_a_running_call_is_cut_off_at_the_deadline() -> None:
     assert time.monotonic() - begun < 2
     send(Online([note]), ask(), policy=RetryPolicy(deadline_s=50))
     assert left[0] is not None and 49 < left[0] <= 50 and time_left() is None
+
+
+def test_a_refused_schema_is_said_in_words() -> None:
+    """An API that refuses the schema itself is asked once more with the schema in the last message."""
+    refusal = RequestError("refused the request (400): The compiled grammar is too large", status=400)
+    provider = ScriptedProvider([refusal, {"tables": []}])
+    reply = send(provider, ask())
+    first, second = provider.requests
+    assert (first.native, second.native) == (True, False)
+    assert second.messages[:-1] == first.messages
+    assert '"tables"' in second.messages[-1].text
+    assert reply.usage.requests == 2
+
+
+def test_any_other_refusal_is_final() -> None:
+    """A request that is refused for another reason is not asked again."""
+    provider = ScriptedProvider([RequestError("refused the request (400): messages: too long", status=400), {}])
+    with pytest.raises(RequestError):
+        send(provider, ask())
+    assert len(provider.requests) == 1

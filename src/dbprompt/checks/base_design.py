@@ -64,7 +64,6 @@ class Artefact:
 
     label: str
     where: str
-    name: str
 
 
 OURS = "dbprompt rules"
@@ -92,8 +91,8 @@ def artefacts(subject: Subject) -> tuple[Artefact, ...]:
     if subject.section == "selection" and design.selection:
         stores = enumerate(design.selection.supporting)
         return (
-            Artefact("technology decision", "/decision", design.selection.decision.engine),
-            *(Artefact(f"store {store.engine}", f"/supporting/{at}", store.engine) for at, store in stores),
+            Artefact("technology decision", "/decision"),
+            *(Artefact(f"store {store.engine}", f"/supporting/{at}") for at, store in stores),
         )
     if subject.section == "schema" and design.schema:
         enums = _of("enum", "/enums", [enum.name for enum in design.schema.enums])
@@ -106,7 +105,7 @@ def artefacts(subject: Subject) -> tuple[Artefact, ...]:
 
 
 def _of(kind: str, where: str, names: Sequence[str]) -> tuple[Artefact, ...]:
-    return tuple(Artefact(f"{kind} {name}", f"{where}/{at}", name) for at, name in enumerate(names))
+    return tuple(Artefact(f"{kind} {name}", f"{where}/{at}") for at, name in enumerate(names))
 
 
 @cache

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from dbprompt.brief import Attribute, AttributeRole, Brief, Entity, QueryNeed
+from dbprompt.brief import Attribute, AttributeRole, Brief, Entity
 from dbprompt.checks.subject import Subject
 from dbprompt.design.names import entity_matches, name_matches, normal
 from dbprompt.design.schema import Column, Schema, Table
@@ -79,8 +79,3 @@ def rows_3y(subject: Subject, table: Table) -> int | None:
 def is_misshapen(subject: Subject, name: str, *aliases: str) -> bool:
     """Whether an item of this name was left out for its shape, so that missing it is no mistake of its own."""
     return any(entity_matches(broken, name, aliases) for broken in subject.misshapen)
-
-
-def needs(brief: Brief | None, query_id: str) -> QueryNeed | None:
-    """The brief's query of this id."""
-    return brief.query(query_id) if brief else None

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from dbprompt.brief import Brief, Entity, QueryNeed
+from dbprompt.brief import Entity, QueryNeed
 from dbprompt.checks.base_access import accesses
 from dbprompt.checks.base_matching import columns_of, places_of
 from dbprompt.checks.base_statements import Parsed, parsed
@@ -13,7 +13,7 @@ from dbprompt.checks.base_trees import Broken, Node, words
 from dbprompt.checks.subject import Subject
 from dbprompt.design.indexes import Indexes
 from dbprompt.design.queries import Query
-from dbprompt.design.schema import Schema, Table
+from dbprompt.design.schema import Table
 
 __all__ = ["Asked", "asked_queries", "descends", "shown", "sort_columns"]
 
@@ -48,19 +48,18 @@ def asked_queries(subject: Subject) -> Iterator[Asked]:
     section, schema = subject.design.queries, subject.design.schema
     for at, query in enumerate(section.queries if section and schema else ()):
         statement = parsed(query.sql, schema) if schema else Broken("")
-        if schema is not None and not isinstance(statement, Broken):
-            yield replace(
-                _asked(subject.brief, schema, query, statement, f"/queries/{at}"), indexes=subject.design.indexes
-            )
+        if not isinstance(statement, Broken):
+            yield _asked(subject, query, statement, f"/queries/{at}")
 
 
-def _asked(brief: Brief | None, schema: Schema, query: Query, statement: Parsed, where: str) -> Asked:
+def _asked(subject: Subject, query: Query, statement: Parsed, where: str) -> Asked:
+    brief, schema, indexes = subject.brief, subject.design.schema, subject.design.indexes
     need = brief.query(query.id) if brief else None
     entity = brief.entity(need.entity) if brief and need else None
-    if brief is None or entity is None:
-        return Asked(query, statement, where, need)
+    if brief is None or schema is None or entity is None:
+        return Asked(query, statement, where, need, indexes=indexes)
     tables = tuple(place.table for place in places_of(brief, schema, entity))
-    return Asked(query, statement, where, need, entity, tables)
+    return Asked(query, statement, where, need, entity, tables, indexes)
 
 
 def shown(pairs: frozenset[tuple[str, str]]) -> str:

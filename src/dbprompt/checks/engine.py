@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from datetime import date
 from typing import Protocol
@@ -97,13 +96,17 @@ def _ddl(subject: Subject, *, as_of: date, major: int) -> tuple[Statement, ...]:
 
 
 def _queries(subject: Subject) -> tuple[Statement, ...]:
-    """The statements to prepare. A text that is not one statement has a finding of its own and is left out."""
+    """The statements to prepare. A query with a text that is not one statement has a finding, and is left out whole."""
     found: list[Statement] = []
+    unsafe: set[str] = set()
     for one in query_statements(subject.design):
-        with suppress(UnsafeSqlError):
+        try:
             sql = single_statement(one.sql)
+        except UnsafeSqlError:
+            unsafe.add(item_of(one.where))
+        else:
             found.append(Statement(f"/queries{one.where}", one.artefact, sql, one.parameter_types, QUERY_KINDS))
-    return tuple(found)
+    return tuple(one for one in found if item_of(one.where.removeprefix("/queries")) not in unsafe)
 
 
 def _of_section(subject: Subject, report: Report) -> Report:

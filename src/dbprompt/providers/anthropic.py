@@ -94,8 +94,9 @@ def encode(request: Request, model: str) -> MessageCreateParamsNonStreaming:
         "model": model,
         "max_tokens": request.max_output_tokens,
         "messages": turns,
-        "output_config": {"format": {"type": "json_schema", "schema": _schema(request.output)}},
     }
+    if request.native:
+        params["output_config"] = {"format": {"type": "json_schema", "schema": _schema(request.output)}}
     if system:
         params["system"] = system
     return params

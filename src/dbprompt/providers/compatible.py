@@ -53,7 +53,7 @@ def encode(request: Request, model: str, form: ResponseFormat, temperature: floa
         "messages": [_turn(turn.role, turn.text) for turn in request.messages],
         "max_tokens": request.max_output_tokens,
         "temperature": 0.0 if temperature is None else temperature,
-        "extra_body": {"response_format": formats[form]},
+        "extra_body": {"response_format": formats[form]} if request.native else {},
     }
 
 

@@ -59,15 +59,16 @@ def encode(request: Request, model: str, temperature: float | None = None) -> Re
         "input": turns,
         "max_output_tokens": request.max_output_tokens,
         "store": False,
-        "text": {
+    }
+    if request.native:
+        params["text"] = {
             "format": {
                 "type": "json_schema",
                 "name": re.sub(r"[^A-Za-z0-9_-]", "_", request.output.name)[:64] or "answer",
                 "strict": True,
                 "schema": _prepared(request.output),
             }
-        },
-    }
+        }
     if instructions:
         params["instructions"] = instructions
         params["prompt_cache_key"] = hashlib.sha256(instructions.encode()).hexdigest()[:32]

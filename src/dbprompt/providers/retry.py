@@ -8,9 +8,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from dbprompt.errors import DeadlineError, ProviderError, RateLimitError
+from dbprompt.errors import DeadlineError, NoRecordingError, ProviderError, RateLimitError, RequestError
 from dbprompt.messages import Reply, Request, Usage
 from dbprompt.providers.base import AsyncProvider, Provider, before
+from dbprompt.providers.in_words import in_words, refuses_schema
 
 if TYPE_CHECKING:
     from tenacity import RetryCallState
@@ -70,7 +71,16 @@ def send(
         retry_error_callback=plan.give_up,
         sleep=plan.pause if provider.offline else sleep,
     )
-    return plan.counted(retrying(once))
+    try:
+        return plan.counted(retrying(once))
+    except (RequestError, NoRecordingError) as refusal:
+        if not refuses_schema(refusal, request):
+            raise
+        try:
+            reply = send(provider, in_words(request), policy=policy, on_wait=on_wait, sleep=sleep, clock=clock)
+        except NoRecordingError:
+            raise refusal from None
+        return _after(refusal, reply)
 
 
 async def asend(
@@ -111,7 +121,22 @@ async def asend(
         retry_error_callback=plan.give_up,
         sleep=pause if provider.offline else sleep,
     )
-    return plan.counted(await retrying(once))
+    try:
+        return plan.counted(await retrying(once))
+    except (RequestError, NoRecordingError) as refusal:
+        if not refuses_schema(refusal, request):
+            raise
+        try:
+            reply = await asend(provider, in_words(request), policy=policy, on_wait=on_wait, sleep=sleep, clock=clock)
+        except NoRecordingError:
+            raise refusal from None
+        return _after(refusal, reply)
+
+
+def _after(refusal: Exception, reply: Reply) -> Reply:
+    """The reply with the refused request counted, if there was one."""
+    refused = Usage(requests=int(isinstance(refusal, RequestError)))
+    return replace(reply, usage=reply.usage + refused)
 
 
 class _Plan:

@@ -170,6 +170,8 @@ class PostgresSandbox:
         """Throws the database, its role and its other roles away."""
         for wire in (self._wire, self._admin):
             if wire is not None:
+                if wire.busy:  # left in the middle of a statement: its backend would not see us go
+                    self.end(wire)
                 wire.close()
         self._wire = self._admin = None
         self._wait_until_alone()
@@ -233,7 +235,7 @@ class PostgresSandbox:
         A sandbox that flooded the lock table makes even this question fail until its backend is gone.
         """
         until = time.monotonic() + _GONE_SECONDS
-        while time.monotonic() < until:
+        while time.monotonic() < until and self.server.alive:
             with contextlib.suppress(EngineError):
                 if not self.server.administer("SELECT 1 FROM pg_stat_activity WHERE datname = $1", self.name):
                     return

@@ -79,6 +79,11 @@ class Wire:
         return self._connection.status == pq.ConnStatus.OK
 
     @property
+    def busy(self) -> bool:
+        """Whether a statement is still running."""
+        return self._connection.transaction_status == pq.TransactionStatus.ACTIVE
+
+    @property
     def in_transaction(self) -> bool:
         """Whether a transaction block is open."""
         return self._connection.transaction_status not in {pq.TransactionStatus.IDLE, pq.TransactionStatus.UNKNOWN}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dbprompt.design import DatabaseDesign
+from dbprompt.sections import DatabaseDesign
 
 __all__ = ["HOSTILE", "MARKETPLACE", "marketplace"]
 

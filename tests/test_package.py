@@ -60,10 +60,8 @@ def test_the_installed_package_is_used_and_finds_its_prompts(installed: Path) ->
 
 def test_the_installed_package_replays_the_demo(installed: Path, tmp_path: Path) -> None:
     """The command of the demo works with the installed package, from another folder."""
-    code = (
-        "import sys; from dbprompt.cli import main; "
-        f"sys.argv = ['dbprompt', 'design', r'{ROOT / 'examples/marketplace.yaml'}', '--replay', "
-        f"r'{ROOT / 'examples/recordings/marketplace.database_architect.json'}', '--out', r'{tmp_path / 'out'}']; main()"
-    )
+    brief, tape = ROOT / "examples/marketplace.yaml", ROOT / "examples/recordings/marketplace.database_architect.json"
+    arguments = ["dbprompt", "design", str(brief), "--replay", str(tape), "--out", str(tmp_path / "out")]
+    code = f"import sys; from dbprompt.cli import main; sys.argv = {arguments!r}; main()"
     assert "proven on an engine" in run(installed, code)
     assert (tmp_path / "out/schema.sql").exists()

@@ -58,7 +58,7 @@ def test_one_changed_character_fails_the_lock(changed: Path) -> None:
 
 @pytest.mark.usefixtures("no_sockets")
 def test_one_changed_character_finds_no_recording(changed: Path) -> None:
-    """Replay with a changed prompt is an error that says what changed, before any network; what was finished is kept."""
+    """Replay with a changed prompt is an error that says what changed, before any network."""
     prompt = load_prompt("database_architect", root=changed)
     with pytest.raises(NoRecordingError, match="prompt") as caught, Client(MODEL, recording=AUTHORED[0]) as client:
         client.design(BRIEF, prompt=prompt)

@@ -22,11 +22,11 @@ from markdown_it import MarkdownIt
 
 from dbprompt.brief import Brief
 from dbprompt.capacity import capacity_of
-from dbprompt.design import DatabaseDesign
 from dbprompt.errors import OutputError
 from dbprompt.evidence import Evidence, Finding, Severity, Status, Tier, Verdict
 from dbprompt.messages import TurnUsage, Usage
 from dbprompt.result import Result, evidence_from_json, load_design
+from dbprompt.sections import DatabaseDesign
 
 TODAY = date(2026, 7, 19)
 NAMES = ["README.md", "design.json", "dictionary.md", "erd.mmd", "evidence.json", "queries.sql", "schema.sql"]

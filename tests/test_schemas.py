@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dbprompt.brief import Brief
-from dbprompt.design import SECTIONS, DatabaseDesign, output_schema
+from dbprompt.sections import SECTIONS, DatabaseDesign, output_schema
 
 FOLDER = Path(__file__).parents[1] / "schemas"
 

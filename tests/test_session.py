@@ -7,9 +7,9 @@ import json
 import pytest
 from pydantic import BaseModel
 
-from dbprompt.design import output_schema
 from dbprompt.evidence import Finding, Report, Severity
 from dbprompt.messages import Message, Reply, Role, StopReason, Usage
+from dbprompt.sections import output_schema
 from dbprompt.session import Ask, Check, Done, GaveUp, Session
 
 

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from dbprompt.brief import Brief
     from dbprompt.capacity import Capacity, capacity_of
     from dbprompt.client import AsyncClient, Client
-    from dbprompt.design import DatabaseDesign
     from dbprompt.errors import (
         AnswerError,
         AskError,
@@ -56,13 +55,14 @@ if TYPE_CHECKING:
     from dbprompt.prompts.prompt import Prompt
     from dbprompt.providers import AsyncScriptedProvider, RetryPolicy, ScriptedProvider
     from dbprompt.result import Result, load_design
+    from dbprompt.sections import DatabaseDesign
 
 _HOMES = {
     "api": ("adesign", "arun", "design", "run"),
     "brief": ("Brief",),
     "capacity": ("Capacity", "capacity_of"),
     "client": ("AsyncClient", "Client"),
-    "design": ("DatabaseDesign",),
+    "sections": ("DatabaseDesign",),
     "errors": (
         "AnswerError",
         "AskError",

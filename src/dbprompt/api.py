@@ -9,12 +9,12 @@ from pydantic import BaseModel
 
 from dbprompt.brief import Brief
 from dbprompt.client import DEFAULT_PROMPT, AsyncClient, Client
-from dbprompt.design import SectionName
 from dbprompt.jobs.ask import Answer, AnswerCheck
 from dbprompt.messages import Message
 from dbprompt.prompts.prompt import Prompt
 from dbprompt.providers import AsyncProvider, Provider, ResponseFormat
 from dbprompt.result import Result
+from dbprompt.sections import SectionName
 
 __all__ = ["adesign", "arun", "design", "run"]
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Generic, Literal, Self, TypeAlias, TypeVar
 from pydantic import BaseModel
 
 from dbprompt.brief import Brief
-from dbprompt.design import DatabaseDesign, SectionName
 from dbprompt.drivers import Watch, adrive, drive
 from dbprompt.errors import AskError
 from dbprompt.jobs.ask import Answer, AnswerCheck, AskJob
@@ -30,6 +29,7 @@ from dbprompt.providers import (
     open_provider,
 )
 from dbprompt.result import Result
+from dbprompt.sections import DatabaseDesign, SectionName
 
 if TYPE_CHECKING:
     from dbprompt.providers.tape import Tape

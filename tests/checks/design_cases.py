@@ -16,7 +16,7 @@ import yaml
 from dbprompt.brief import Brief
 from dbprompt.capacity import capacity_of
 from dbprompt.checks.subject import Subject
-from dbprompt.design import SECTIONS, DatabaseDesign
+from dbprompt.sections import SECTIONS, DatabaseDesign
 
 CASES = Path(__file__).parent / "cases"
 BRIEFS = Path(__file__).parent.parent / "briefs"

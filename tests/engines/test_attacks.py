@@ -40,7 +40,8 @@ REACHING_OUT = {
     "C function": "CREATE FUNCTION f(cstring) RETURNS int AS 'libc.so.6', 'system' LANGUAGE c",
     "internal function": "CREATE FUNCTION f() RETURNS bool LANGUAGE internal AS 'pg_reload_conf'",
     "untrusted language": "CREATE EXTENSION plpython3u",
-    "network by dblink": "CREATE EXTENSION dblink; SELECT dblink_connect('host=127.0.0.1 port={port} user=x password=x')",
+    "network by dblink": "CREATE EXTENSION dblink;"
+    " SELECT dblink_connect('host=127.0.0.1 port={port} user=x password=x')",
     "network by wrapper": "CREATE EXTENSION postgres_fdw; CREATE SERVER s FOREIGN DATA WRAPPER postgres_fdw",
     "network by subscription": "CREATE SUBSCRIPTION s CONNECTION 'host=127.0.0.1 port={port}' PUBLICATION p",
     "files by wrapper": "CREATE EXTENSION file_fdw",
@@ -78,14 +79,16 @@ USING_UP = {
     "sleep in a plan": "CREATE FUNCTION f() RETURNS int IMMUTABLE LANGUAGE plpgsql AS"
     " 'BEGIN PERFORM pg_sleep(100); RETURN 1; END'; PREPARE p AS SELECT f(); EXECUTE p",
     "one large value": "SELECT repeat('x', 1000000000)",
-    "large memory": "DO $$ BEGIN SET work_mem = '8GB'; PERFORM array_agg(i) FROM generate_series(1, 1000000000) i; END $$",
+    "large memory": "DO $$ BEGIN SET work_mem = '8GB';"
+    " PERFORM array_agg(i) FROM generate_series(1, 1000000000) i; END $$",
     "growing memory": "DO $$ DECLARE a text[]; BEGIN LOOP a := a || repeat('x', 1000000); END LOOP; END $$",
     "one large table": "CREATE TABLE b AS SELECT repeat('x', 1000) FROM generate_series(1, 100000000000)",
     "many large tables": "DO $$ DECLARE n int := 0; BEGIN LOOP n := n + 1; EXECUTE format('CREATE TABLE b%s AS SELECT"
     " repeat(md5(i::text), 30) FROM generate_series(1, 50000) i', n); END LOOP; END $$",
     "large sort": "SELECT * FROM generate_series(1, 1000000000) i ORDER BY md5(i::text)",
     "lock flood": "DO $$ BEGIN FOR i IN 1..10000000 LOOP PERFORM pg_advisory_lock(i); END LOOP; END $$",
-    "table flood": "DO $$ BEGIN FOR i IN 1..1000000 LOOP EXECUTE format('CREATE TABLE t%s (id int)', i); END LOOP; END $$",
+    "table flood": "DO $$ BEGIN FOR i IN 1..1000000 LOOP"
+    " EXECUTE format('CREATE TABLE t%s (id int)', i); END LOOP; END $$",
     "notice flood": "DO $$ BEGIN LOOP RAISE NOTICE '%', repeat('x', 100000); END LOOP; END $$",
     "log flood": "DO $$ BEGIN LOOP RAISE LOG '%', repeat('x', 100000); END LOOP; END $$",
     "deep recursion": "CREATE FUNCTION r() RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN r(); END'; SELECT r()",

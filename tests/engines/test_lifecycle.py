@@ -49,6 +49,7 @@ def running_in(path: Path) -> list[str]:
 
 
 def wait_until_empty(path: Path) -> None:
+    """Waits for the last process and file to go, and insists on it."""
     until = time.monotonic() + PATIENCE
     while (running_in(path) or any(path.iterdir())) and time.monotonic() < until:
         time.sleep(0.05)

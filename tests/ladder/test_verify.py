@@ -17,10 +17,12 @@ HAS_15 = any(one.major == 15 for one in installations())
 
 
 def codes(evidence: Evidence) -> list[tuple[str, str]]:
+    """Place and code of every error."""
     return [(finding.where, finding.code) for finding in evidence.findings if finding.severity is Severity.ERROR]
 
 
 def engine_status(evidence: Evidence, number: int) -> list[Status]:
+    """What the engine said to one statement."""
     return [v.status for v in evidence.of_artefact(f"/statements/{number}") if v.tier is Tier.ENGINE]
 
 

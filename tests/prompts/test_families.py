@@ -135,10 +135,10 @@ def test_a_marketplace_turn_is_short(family: str) -> None:
 
 def test_the_examples_in_the_asks_fit_their_schemas() -> None:
     """Every JSON example of a column, index or parameter that an ask shows as right is one that we would accept."""
-    from dbprompt.design.indexes import Index
-    from dbprompt.design.queries import Parameter
-    from dbprompt.design.schema import Check, Column, Default, ExclusionElement, Partitioning
-    from dbprompt.design.selection import Option
+    from dbprompt.sections.indexes import Index
+    from dbprompt.sections.queries import Parameter
+    from dbprompt.sections.schema import Check, Column, Default, ExclusionElement, Partitioning
+    from dbprompt.sections.selection import Option
 
     models = (Column, Index, Parameter, Check, Default, ExclusionElement, Partitioning, Option)
     keys = {frozenset(model.model_fields): model for model in models}

@@ -8,7 +8,15 @@ import time
 import pytest
 from provider_wiring import ask
 
-from dbprompt.errors import DeadlineError, NoRecordingError, ProviderError, QuotaError, RateLimitError, ServerError
+from dbprompt.errors import (
+    DeadlineError,
+    NoRecordingError,
+    ProviderError,
+    QuotaError,
+    RateLimitError,
+    RequestError,
+    ServerError,
+)
 from dbprompt.messages import Reply, Request, StopReason, Usage
 from dbprompt.providers import AsyncScriptedProvider, RetryPolicy, ScriptedProvider, Wait, asend, send
 from dbprompt.providers.base import time_left

@@ -6,8 +6,8 @@ import re
 
 from designs import marketplace
 
-from dbprompt.design import DatabaseDesign
 from dbprompt.render.mermaid import er_diagram
+from dbprompt.sections import DatabaseDesign
 
 # The forms that Mermaid 11's own parser took in a trial; anything else is a mistake here.
 _LINE = re.compile(

@@ -11,7 +11,6 @@ import pytest
 from designs import HOSTILE, MARKETPLACE, marketplace
 from psycopg import sql
 
-from dbprompt.design import DatabaseDesign
 from dbprompt.render.postgres import (
     Statement,
     UnsafeSqlError,
@@ -24,6 +23,7 @@ from dbprompt.render.postgres import (
 )
 from dbprompt.render.postgres.partitions import periods
 from dbprompt.render.queries import queries_sql, query_statements
+from dbprompt.sections import DatabaseDesign
 
 TODAY = date(2026, 7, 19)
 
@@ -123,7 +123,7 @@ def test_reserved_words_are_quoted(database: psycopg.Connection[Any]) -> None:
 
 def test_every_type_loads(database: psycopg.Connection[Any]) -> None:
     """Every logical type that needs no extension beyond the wheel's has a PostgreSQL type, alone and as an array."""
-    from dbprompt.design.schema import ColumnType
+    from dbprompt.sections.schema import ColumnType
 
     absent = {"geometry", "geography", "enum"}  # postgis is not in the wheel; enums are named
     columns = []

@@ -22,8 +22,8 @@ from dbprompt.checks.selection import selection
 from dbprompt.checks.statements import statements
 from dbprompt.checks.subject import DesignCheck, Subject
 from dbprompt.checks.types import types
-from dbprompt.design import SectionName
 from dbprompt.evidence import Report
+from dbprompt.sections import SectionName
 
 __all__ = ["DesignCheck", "Run", "Subject", "design_checks", "rule_checks", "target_major"]
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from dbprompt.brief import AttributeRole, Brief, Entity, QueryKind, QueryNeed
 from dbprompt.checks.base_matching import columns_of
 from dbprompt.checks.base_trees import Broken, column_names, expression, grammar
-from dbprompt.design.indexes import Index, Indexes, IndexKey
-from dbprompt.design.schema import Table
+from dbprompt.sections.indexes import Index, Indexes, IndexKey
+from dbprompt.sections.schema import Table
 
 __all__ = ["Access", "Key", "Want", "accesses", "serves", "want_of"]
 

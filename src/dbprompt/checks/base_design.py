@@ -8,8 +8,8 @@ from functools import cache
 from importlib.metadata import version
 
 from dbprompt.checks.subject import Subject
-from dbprompt.design.schema import Schema
 from dbprompt.evidence import Finding, Report, Severity, Status, Tier, Verdict
+from dbprompt.sections.schema import Schema
 
 __all__ = [
     "Artefact",

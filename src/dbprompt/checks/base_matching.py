@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from dbprompt.brief import Attribute, AttributeRole, Brief, Entity
 from dbprompt.checks.subject import Subject
-from dbprompt.design.names import entity_matches, name_matches, normal
-from dbprompt.design.schema import Column, Schema, Table
+from dbprompt.sections.names import entity_matches, name_matches, normal
+from dbprompt.sections.schema import Column, Schema, Table
 
 __all__ = ["Place", "columns_of", "entity_of", "is_misshapen", "places_of", "rows_3y", "typed_columns"]
 

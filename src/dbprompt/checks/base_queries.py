@@ -11,9 +11,9 @@ from dbprompt.checks.base_matching import columns_of, places_of
 from dbprompt.checks.base_statements import Parsed, parsed
 from dbprompt.checks.base_trees import Broken, Node, words
 from dbprompt.checks.subject import Subject
-from dbprompt.design.indexes import Indexes
-from dbprompt.design.queries import Query
-from dbprompt.design.schema import Table
+from dbprompt.sections.indexes import Indexes
+from dbprompt.sections.queries import Query
+from dbprompt.sections.schema import Table
 
 __all__ = ["Asked", "asked_queries", "descends", "shown", "sort_columns"]
 

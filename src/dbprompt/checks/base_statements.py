@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from dbprompt.checks.base_trees import Broken, Node, column_names, find, function_name, statements, words
-from dbprompt.design.schema import Column, Schema, Table
+from dbprompt.sections.schema import Column, Schema, Table
 
 __all__ = ["Parsed", "alias_of", "parsed"]
 

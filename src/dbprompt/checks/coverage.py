@@ -16,8 +16,8 @@ from dbprompt.brief import AttributeRole, Brief, Entity, QueryNeed, Relationship
 from dbprompt.checks.base_design import error, judged, listing, rules, tables_with, warning
 from dbprompt.checks.base_matching import Place, columns_of, is_misshapen, places_of
 from dbprompt.checks.subject import Subject
-from dbprompt.design.schema import ForeignKey, Schema, Table
 from dbprompt.evidence import Finding, Report
+from dbprompt.sections.schema import ForeignKey, Schema, Table
 
 __all__ = ["coverage"]
 

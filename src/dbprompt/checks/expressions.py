@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from dbprompt.checks.base_design import error, judged, listing, not_checked, rules, warning
 from dbprompt.checks.base_trees import HOW_TO_GET, Broken, Node, column_names, expression, find, function_name, grammar
 from dbprompt.checks.subject import Subject
-from dbprompt.design.schema import DefaultKind, Schema, Table
 from dbprompt.evidence import Finding, Report
 from dbprompt.render.postgres import UnsafeSqlError, wrap_expression
+from dbprompt.sections.schema import DefaultKind, Schema, Table
 
 __all__ = ["expressions"]
 

@@ -19,9 +19,9 @@ from dbprompt.checks.base_access import Access, Want, accesses, serves, want_of
 from dbprompt.checks.base_design import advice, error, judged, listing, rules, warning
 from dbprompt.checks.base_matching import entity_of, is_misshapen, places_of, rows_3y
 from dbprompt.checks.subject import Subject
-from dbprompt.design.indexes import Indexes
-from dbprompt.design.schema import ForeignKey, Schema, Table
 from dbprompt.evidence import Finding, Report
+from dbprompt.sections.indexes import Indexes
+from dbprompt.sections.schema import ForeignKey, Schema, Table
 
 __all__ = ["indexes"]
 

@@ -18,8 +18,8 @@ from dbprompt.checks.base_queries import Asked, asked_queries, sort_columns
 from dbprompt.checks.base_statements import Parsed, parsed
 from dbprompt.checks.base_trees import HOW_TO_GET, Broken, find, grammar
 from dbprompt.checks.subject import Subject
-from dbprompt.design.schema import Schema
 from dbprompt.evidence import Finding, Report
+from dbprompt.sections.schema import Schema
 
 __all__ = ["query_pages"]
 

@@ -16,9 +16,9 @@ from dbprompt.checks.base_design import error, judged, not_checked, rules, warni
 from dbprompt.checks.base_queries import Asked, asked_queries
 from dbprompt.checks.base_trees import HOW_TO_GET, Node, column_names, find, function_name, grammar, words
 from dbprompt.checks.subject import Subject
-from dbprompt.design.indexes import Indexes
-from dbprompt.design.schema import ColumnType
 from dbprompt.evidence import Finding, Report
+from dbprompt.sections.indexes import Indexes
+from dbprompt.sections.schema import ColumnType
 
 __all__ = ["query_shapes"]
 

@@ -17,9 +17,9 @@ from collections.abc import Iterable, Iterator
 from dbprompt.checks.base_design import advice, error, judged, listing, rules, tables_with, warning
 from dbprompt.checks.base_matching import is_misshapen
 from dbprompt.checks.subject import Subject
-from dbprompt.design.indexes import Index
-from dbprompt.design.schema import Column, ColumnType, ForeignKey, Schema, Table
 from dbprompt.evidence import Finding, Report
+from dbprompt.sections.indexes import Index
+from dbprompt.sections.schema import Column, ColumnType, ForeignKey, Schema, Table
 
 __all__ = ["references"]
 

@@ -17,8 +17,8 @@ from dbprompt.brief import AttributeRole
 from dbprompt.checks.base_design import error, judged, rules, warning
 from dbprompt.checks.base_matching import typed_columns
 from dbprompt.checks.subject import Subject
-from dbprompt.design.schema import ColumnType, Schema
 from dbprompt.evidence import Finding, Report
+from dbprompt.sections.schema import ColumnType, Schema
 
 __all__ = ["security"]
 

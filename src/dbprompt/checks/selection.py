@@ -17,8 +17,8 @@ from dbprompt.brief import Brief
 from dbprompt.checks.base_design import error, judged, listing, rules, warning
 from dbprompt.checks.base_matching import is_misshapen
 from dbprompt.checks.subject import Subject
-from dbprompt.design.selection import EngineName, Option, Selection
 from dbprompt.evidence import Finding, Report
+from dbprompt.sections.selection import EngineName, Option, Selection
 
 __all__ = ["selection"]
 

@@ -18,10 +18,10 @@ from dbprompt.checks.base_design import error, judged, listing, not_checked, rul
 from dbprompt.checks.base_statements import Parsed, alias_of, parsed
 from dbprompt.checks.base_trees import HOW_TO_GET, Broken, find, grammar
 from dbprompt.checks.subject import Subject
-from dbprompt.design.queries import Parameter, Query
-from dbprompt.design.schema import Schema, Table
 from dbprompt.evidence import Finding, Report
 from dbprompt.render.postgres import UnsafeSqlError, single_statement, without_literals
+from dbprompt.sections.queries import Parameter, Query
+from dbprompt.sections.schema import Schema, Table
 
 __all__ = ["statements"]
 

@@ -8,8 +8,8 @@ from typing import TypeAlias
 
 from dbprompt.brief import Brief
 from dbprompt.capacity import Capacity
-from dbprompt.design import DatabaseDesign, SectionName
 from dbprompt.evidence import Report
+from dbprompt.sections import DatabaseDesign, SectionName
 
 __all__ = ["DesignCheck", "Subject"]
 

@@ -20,8 +20,8 @@ from dbprompt.brief import AttributeRole, Entity
 from dbprompt.checks.base_design import advice, error, judged, rules, warning
 from dbprompt.checks.base_matching import entity_of, rows_3y, typed_columns
 from dbprompt.checks.subject import Subject
-from dbprompt.design.schema import Column, ColumnType, DefaultKind, Schema, Table
 from dbprompt.evidence import Finding, Report
+from dbprompt.sections.schema import Column, ColumnType, DefaultKind, Schema, Table
 
 __all__ = ["types"]
 

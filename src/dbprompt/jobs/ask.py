@@ -8,13 +8,13 @@ from typing import Generic, TypeAlias, TypeVar
 
 from pydantic import BaseModel
 
-from dbprompt.design import output_schema
 from dbprompt.evidence import Evidence, Finding, Report, Severity, Status, Tier, Verdict
 from dbprompt.jobs.base import JobSettings, failure, repair_items
 from dbprompt.messages import Message, Origin, Usage
 from dbprompt.patch import BrokenItem
 from dbprompt.prompts.prompt import Prompt, render_default_repair
 from dbprompt.result import TurnUsage
+from dbprompt.sections import output_schema
 from dbprompt.session import Candidate, Done, GaveUp, Session
 
 __all__ = ["Answer", "AnswerCheck", "AskJob"]

@@ -11,7 +11,6 @@ from dbprompt.capacity import Capacity, capacity_of
 from dbprompt.checks import design_checks
 from dbprompt.checks.base_design import artefacts
 from dbprompt.checks.subject import Subject
-from dbprompt.design import SECTIONS, DatabaseDesign, Section, SectionName, output_schema
 from dbprompt.evidence import Evidence, Report, Status, Tier, Verdict
 from dbprompt.jobs.base import JobSettings, failure, repair_items
 from dbprompt.ladder import climb
@@ -20,6 +19,7 @@ from dbprompt.prompts.from_brief import fill_from_brief
 from dbprompt.prompts.prompt import Prompt
 from dbprompt.render.postgres import outline
 from dbprompt.result import Result, TurnUsage
+from dbprompt.sections import SECTIONS, DatabaseDesign, Section, SectionName, output_schema
 from dbprompt.session import Candidate, Done, GaveUp, Session
 
 __all__ = ["NEEDS", "DesignJob"]

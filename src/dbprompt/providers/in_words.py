@@ -17,16 +17,16 @@ __all__ = ["in_words", "refuses_schema"]
 _BLAMES = ("grammar", "output_config", "text.format", "json_schema", "response_format")
 
 
-def refuses_schema(error: Exception, request: Request) -> bool:
+def refuses_schema(error: Exception, request: Request, *, offline: bool) -> bool:
     """Whether this refusal is about the schema, so that asking in words may help.
 
     A recording holds no refusals: there the request that was refused is the one that is not found.
     """
     if not request.native:
         return False
-    return isinstance(error, NoRecordingError) or (
-        isinstance(error, RequestError) and any(word in str(error).lower() for word in _BLAMES)
-    )
+    if isinstance(error, NoRecordingError):
+        return offline
+    return isinstance(error, RequestError) and any(word in str(error).lower() for word in _BLAMES)
 
 
 def in_words(request: Request) -> Request:

@@ -74,7 +74,7 @@ def send(
     try:
         return plan.counted(retrying(once))
     except (RequestError, NoRecordingError) as refusal:
-        if not refuses_schema(refusal, request):
+        if not refuses_schema(refusal, request, offline=provider.offline):
             raise
         try:
             reply = send(provider, in_words(request), policy=policy, on_wait=on_wait, sleep=sleep, clock=clock)
@@ -124,7 +124,7 @@ async def asend(
     try:
         return plan.counted(await retrying(once))
     except (RequestError, NoRecordingError) as refusal:
-        if not refuses_schema(refusal, request):
+        if not refuses_schema(refusal, request, offline=provider.offline):
             raise
         try:
             reply = await asend(provider, in_words(request), policy=policy, on_wait=on_wait, sleep=sleep, clock=clock)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dbprompt.brief import Attribute, Brief, Entity
-from dbprompt.design import DatabaseDesign
-from dbprompt.design.names import entity_matches, name_matches
-from dbprompt.design.schema import Column, DefaultKind, Schema, Table
 from dbprompt.render.markdown import cell, code, text
 from dbprompt.render.markdown import table as markdown_table
 from dbprompt.render.postgres import column_type
+from dbprompt.sections import DatabaseDesign
+from dbprompt.sections.names import entity_matches, name_matches
+from dbprompt.sections.schema import Column, DefaultKind, Schema, Table
 
 __all__ = ["dictionary_markdown", "entity_of"]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from html import escape
 
-from dbprompt.design import SECTIONS, DatabaseDesign
 from dbprompt.evidence import Evidence, Severity, Status
 from dbprompt.render.evidence import EvidenceRow, evidence_rows, evidence_summary, status_words
+from dbprompt.sections import SECTIONS, DatabaseDesign
 
 __all__ = ["result_html"]
 

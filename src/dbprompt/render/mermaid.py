@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dbprompt.design import DatabaseDesign
-from dbprompt.design.schema import Column, ColumnType, ForeignKey, Table
 from dbprompt.render.postgres import type_name
+from dbprompt.sections import DatabaseDesign
+from dbprompt.sections.schema import Column, ColumnType, ForeignKey, Table
 
 __all__ = ["er_diagram"]
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from dbprompt.brief import Brief
-from dbprompt.design import DatabaseDesign
-from dbprompt.design.queries import Parameter, Query
 from dbprompt.render.postgres import UnsafeSqlError, comment_line, identifier, single_statement, type_name
 from dbprompt.render.postgres.base import short_name
+from dbprompt.sections import DatabaseDesign
+from dbprompt.sections.queries import Parameter, Query
 
 __all__ = ["QueryStatement", "queries_sql", "query_statements"]
 

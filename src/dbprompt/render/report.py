@@ -8,8 +8,6 @@ from datetime import date
 
 from dbprompt.brief import Brief
 from dbprompt.capacity import Capacity
-from dbprompt.design import DatabaseDesign
-from dbprompt.design.queries import Query
 from dbprompt.evidence import Evidence, Severity, Status
 from dbprompt.messages import TurnUsage, Usage
 from dbprompt.render.capacity import capacity_markdown
@@ -18,6 +16,8 @@ from dbprompt.render.markdown import cell, code, count, fenced, table, text
 from dbprompt.render.mermaid import er_diagram
 from dbprompt.render.postgres import type_name
 from dbprompt.render.selection import selection_markdown
+from dbprompt.sections import DatabaseDesign
+from dbprompt.sections.queries import Query
 
 __all__ = ["Background", "report_markdown"]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dbprompt.design.selection import Option, Selection
 from dbprompt.render.markdown import cell, table, text
+from dbprompt.sections.selection import Option, Selection
 
 __all__ = ["points", "selection_markdown"]
 

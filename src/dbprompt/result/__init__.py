@@ -12,7 +12,6 @@ from pydantic import TypeAdapter, ValidationError
 
 from dbprompt.brief import Brief
 from dbprompt.capacity import Capacity
-from dbprompt.design import SECTIONS, DatabaseDesign
 from dbprompt.errors import OutputError
 from dbprompt.evidence import Evidence, Exhibit, Finding, Status, Verdict
 from dbprompt.messages import Json, TurnUsage, Usage
@@ -25,6 +24,7 @@ from dbprompt.render.postgres import DEFAULT_VERSION, UnsafeSqlError, comment_li
 from dbprompt.render.queries import queries_sql
 from dbprompt.render.report import Background, report_markdown
 from dbprompt.result.folder import MANIFEST, fingerprint, write_folder
+from dbprompt.sections import SECTIONS, DatabaseDesign
 
 __all__ = ["Result", "TurnUsage", "evidence_from_json", "load_design"]
 

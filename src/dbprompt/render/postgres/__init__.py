@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from datetime import date
 from itertools import groupby
 
-from dbprompt.design import DatabaseDesign
 from dbprompt.render.postgres.base import (
     Statement,
     StatementKind,
@@ -23,6 +22,7 @@ from dbprompt.render.postgres.indexes import index_comment, index_statements
 from dbprompt.render.postgres.outline import outline
 from dbprompt.render.postgres.tables import creation_order, schema_statements
 from dbprompt.render.postgres.types import column_type, default_sql, type_name
+from dbprompt.sections import DatabaseDesign
 
 __all__ = [
     "DEFAULT_VERSION",

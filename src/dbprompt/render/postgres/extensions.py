@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from dbprompt.design import DatabaseDesign
-from dbprompt.design.indexes import Index, IndexKey
-from dbprompt.design.queries import Parameter
-from dbprompt.design.schema import ColumnType, Exclusion, Table
 from dbprompt.render.postgres.base import Statement, UnsafeSqlError, identifier, without_literals
+from dbprompt.sections import DatabaseDesign
+from dbprompt.sections.indexes import Index, IndexKey
+from dbprompt.sections.queries import Parameter
+from dbprompt.sections.schema import ColumnType, Exclusion, Table
 
 __all__ = ["Need", "extension_statements", "needs"]
 

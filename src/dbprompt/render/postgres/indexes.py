@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dbprompt.design.indexes import Index, Indexes, IndexKey
 from dbprompt.render.postgres.base import Statement, UnsafeSqlError, identifier, literal, names, wrap_expression
+from dbprompt.sections.indexes import Index, Indexes, IndexKey
 
 __all__ = ["index_comment", "index_statements"]
 

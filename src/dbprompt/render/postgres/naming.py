@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from itertools import count
 
-from dbprompt.design import DatabaseDesign
 from dbprompt.render.postgres.base import short_name
+from dbprompt.sections import DatabaseDesign
 
 __all__ = ["Names"]
 

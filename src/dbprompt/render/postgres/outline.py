@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dbprompt.design import DatabaseDesign
-from dbprompt.design.indexes import Index
-from dbprompt.design.schema import Column, Schema, Table
 from dbprompt.render.postgres.types import column_type
+from dbprompt.sections import DatabaseDesign
+from dbprompt.sections.indexes import Index
+from dbprompt.sections.schema import Column, Schema, Table
 
 __all__ = ["outline"]
 

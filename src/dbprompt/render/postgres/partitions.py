@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterator
 from datetime import date, timedelta
 
-from dbprompt.design.schema import Column, ColumnType, Partitioning, Table
 from dbprompt.render.postgres.base import Statement, identifier, literal
 from dbprompt.render.postgres.naming import Names
 from dbprompt.render.postgres.types import value_literal
+from dbprompt.sections.schema import Column, ColumnType, Partitioning, Table
 
 __all__ = ["AHEAD", "partition_statements", "periods"]
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import date
 
-from dbprompt.design import DatabaseDesign
-from dbprompt.design.schema import Column, DefaultKind, EnumType, Exclusion, ForeignKey, Schema, Table
 from dbprompt.render.postgres.base import Statement, UnsafeSqlError, identifier, literal, names, wrap_expression
 from dbprompt.render.postgres.naming import Names
 from dbprompt.render.postgres.partitions import partition_statements
 from dbprompt.render.postgres.types import FIRST_WITH_UUIDV7, UUIDV7_FUNCTION, column_type, default_sql
+from dbprompt.sections import DatabaseDesign
+from dbprompt.sections.schema import Column, DefaultKind, EnumType, Exclusion, ForeignKey, Schema, Table
 
 __all__ = ["creation_order", "schema_statements"]
 

@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Protocol
 
-from dbprompt.design.schema import Column, ColumnType, Default, DefaultKind
 from dbprompt.render.postgres.base import identifier, literal, wrap_expression
+from dbprompt.sections.schema import Column, ColumnType, Default, DefaultKind
 
 __all__ = ["FIRST_WITH_UUIDV7", "UUIDV7_FUNCTION", "column_type", "default_sql", "type_name", "value_literal"]
 
@@ -56,7 +56,7 @@ class _Typed(Protocol):
 def type_name(typed: _Typed) -> str:
     """The type without length or precision, as a parameter has it.
 
-    >>> from dbprompt.design.queries import Parameter
+    >>> from dbprompt.sections.queries import Parameter
     >>> type_name(Parameter(name="ids", type=ColumnType.BIGINT, array=True))
     'bigint[]'
     """

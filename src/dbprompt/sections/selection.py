@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from dbprompt.design.base import Identifier, Part, Section, Words
+from dbprompt.sections.base import Identifier, Part, Section, Words
 
 __all__ = ["Criterion", "Decision", "EngineName", "Grade", "Option", "Selection", "Store"]
 

@@ -7,11 +7,11 @@ from typing import Self, TypeAlias
 
 from pydantic import BaseModel, ConfigDict
 
-from dbprompt.design.base import Section, output_schema
-from dbprompt.design.indexes import Indexes
-from dbprompt.design.queries import Queries
-from dbprompt.design.schema import Schema
-from dbprompt.design.selection import Selection
+from dbprompt.sections.base import Section, output_schema
+from dbprompt.sections.indexes import Indexes
+from dbprompt.sections.queries import Queries
+from dbprompt.sections.schema import Schema
+from dbprompt.sections.selection import Selection
 
 __all__ = ["SECTIONS", "DatabaseDesign", "Section", "SectionName", "output_schema"]
 

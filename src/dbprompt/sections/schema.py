@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from dbprompt.design.base import Identifier, Part, Section, SqlExpression, Words
+from dbprompt.sections.base import Identifier, Part, Section, SqlExpression, Words
 
 __all__ = [
     "Check",

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from dbprompt.design.base import Identifier, Part, QueryId, Section, SqlStatement
-from dbprompt.design.schema import ColumnType
+from dbprompt.sections.base import Identifier, Part, QueryId, Section, SqlStatement
+from dbprompt.sections.schema import ColumnType
 
 __all__ = ["Parameter", "Queries", "Query"]
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from dbprompt.design.base import Identifier, Part, QueryId, Section, SqlExpression, Words
+from dbprompt.sections.base import Identifier, Part, QueryId, Section, SqlExpression, Words
 
 __all__ = ["Index", "IndexKey", "Indexes"]
 

@@ -105,7 +105,7 @@ def test_hostile_or_broken_yaml_is_one_clear_error(text: str, says: str) -> None
 
 def test_a_missing_or_huge_file_is_a_brief_error(tmp_path: Path) -> None:
     """The error names the file."""
-    with pytest.raises(BriefError, match="nothing.yaml"):
+    with pytest.raises(BriefError, match=r"nothing\.yaml"):
         Brief.load(tmp_path / "nothing.yaml")
     (tmp_path / "huge.yaml").write_text("x" * 1_000_001)
     with pytest.raises(BriefError, match="1000001 bytes"):

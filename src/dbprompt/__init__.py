@@ -42,12 +42,14 @@ if TYPE_CHECKING:
         RenderError,
         RequestError,
         ServerError,
+        SetupError,
+        TargetError,
         TruncatedError,
         UnknownModelError,
         UnprovenError,
         VariableError,
     )
-    from dbprompt.evidence import Evidence, Finding, Report, Severity, Status, Tier, Verdict
+    from dbprompt.evidence import Evidence, Exhibit, Finding, Report, Severity, Status, Tier, Verdict
     from dbprompt.jobs.ask import Answer
     from dbprompt.ladder import verify
     from dbprompt.library import list_prompts, load_prompt
@@ -87,12 +89,14 @@ _HOMES = {
         "RenderError",
         "RequestError",
         "ServerError",
+        "SetupError",
+        "TargetError",
         "TruncatedError",
         "UnknownModelError",
         "UnprovenError",
         "VariableError",
     ),
-    "evidence": ("Evidence", "Finding", "Report", "Severity", "Status", "Tier", "Verdict"),
+    "evidence": ("Evidence", "Exhibit", "Finding", "Report", "Severity", "Status", "Tier", "Verdict"),
     "jobs.ask": ("Answer",),
     "ladder": ("verify",),
     "library": ("list_prompts", "load_prompt"),
@@ -121,6 +125,7 @@ __all__ = [
     "EngineError",
     "EngineUnavailableError",
     "Evidence",
+    "Exhibit",
     "Finding",
     "Message",
     "MissingExtraError",
@@ -145,8 +150,10 @@ __all__ = [
     "Role",
     "ScriptedProvider",
     "ServerError",
+    "SetupError",
     "Severity",
     "Status",
+    "TargetError",
     "Tier",
     "TruncatedError",
     "UnknownModelError",

@@ -254,10 +254,11 @@ BUILDABLE = {
     **SCHEMA.schema,
     "properties": {
         "tables": {"type": "array", "items": {"$ref": "#/$defs/Table"}},
-        "note": {"anyOf": [{"type": "string"}, {"type": "null"}], "default": None},
+        "note": {"anyOf": [{"type": "string"}, {"type": "null"}]},
     },
+    "required": ["tables"],
 }
-"""The schema without lengths, which llama.cpp cannot build a grammar of."""
+"""The schema without lengths, which llama.cpp cannot build a grammar of; what has a default may be left out."""
 
 
 def test_chat_request(wire: Wire) -> None:

@@ -57,16 +57,17 @@ def encode(request: Request, model: str, form: ResponseFormat, temperature: floa
     }
 
 
-_UNBUILDABLE = frozenset({"maxLength", "minLength", "pattern", "maxItems", "format"})
+_UNBUILDABLE = frozenset({"maxLength", "minLength", "pattern", "maxItems", "format", "default"})
 _NAMED = frozenset({"properties", "$defs"})
 
 
 def _grammar(schema: Mapping[str, Json]) -> dict[str, object]:
-    """The schema without what small servers cannot build a grammar of; the shape is checked afterwards all the same.
+    """The schema as small models and servers bear it; the shape is checked afterwards all the same.
 
-    llama.cpp unrolls a length of 2,000 into 2,000 rules, fails on them and ends the server with it.
+    llama.cpp unrolls a length of 2,000 into 2,000 rules, fails on them and ends the server with it. And what has a
+    default may be left out: a small model fills what it must, with anything, and spends most of its tokens on nulls.
     """
-    return {key: _buildable(value, names=key in _NAMED) for key, value in schema.items()}
+    return {key: _buildable(value, names=key in _NAMED) for key, value in _eased(dict(schema)).items()}
 
 
 def _buildable(node: Json, *, names: bool = False) -> Json:
@@ -76,9 +77,22 @@ def _buildable(node: Json, *, names: bool = False) -> Json:
         return node
     return {
         key: _buildable(value, names=key in _NAMED and not names)
-        for key, value in node.items()
+        for key, value in (node if names else _eased(node)).items()
         if names or key not in _UNBUILDABLE
     }
+
+
+def _eased(node: dict[str, Json]) -> dict[str, Json]:
+    """An object's schema that requires only the properties without a default."""
+    properties, required = node.get("properties"), node.get("required")
+    if not isinstance(properties, dict) or not isinstance(required, list):
+        return node
+    needed: list[Json] = [name for name in required if not _has_default(properties.get(str(name)))]
+    return {**node, "required": needed}
+
+
+def _has_default(schema: Json) -> bool:
+    return isinstance(schema, dict) and "default" in schema
 
 
 _prepared = OncePerSchema(_grammar)

@@ -33,15 +33,13 @@ class Section(Part):
 
 
 def output_schema(model: type[BaseModel], name: str | None = None) -> OutputSchema:
-    """The JSON Schema that a provider is given for a model: every property required, none besides, no defaults.
+    """The JSON Schema that a provider is given for a model: every property required, none besides.
 
-    Providers' strict modes ask for this; what is optional in Python is nullable here.
+    Providers' strict modes ask for this; what is optional in Python is nullable here. A `default` says which properties
+    may be left out where a server allows it.
     """
     schema = cast("dict[str, Json]", model.model_json_schema(mode="validation"))
     return OutputSchema(name or model.__name__, cast("Mapping[str, Json]", _strict(schema)))
-
-
-_DROPPED = frozenset({"default", "title"})
 
 
 def _strict(node: Json, *, names: bool = False) -> Json:
@@ -52,9 +50,7 @@ def _strict(node: Json, *, names: bool = False) -> Json:
         return node
     if names:
         return {key: _strict(value) for key, value in node.items()}
-    kept = {
-        key: _strict(value, names=key in {"properties", "$defs"}) for key, value in node.items() if key not in _DROPPED
-    }
+    kept = {key: _strict(value, names=key in {"properties", "$defs"}) for key, value in node.items() if key != "title"}
     properties = kept.get("properties")
     if isinstance(properties, dict):
         kept["required"] = cast("list[Json]", list(properties))

@@ -14,6 +14,7 @@ from dbprompt.cli.show import print_result
 from dbprompt.client import DEFAULT_PROMPT, Client
 from dbprompt.errors import AskError
 from dbprompt.library import load_prompt
+from dbprompt.providers import RetryPolicy
 from dbprompt.result import Result, load_design
 
 __all__ = ["command"]
@@ -31,6 +32,7 @@ def command(
     record: Annotated[Path | None, typer.Option(help="record the exchanges into this file")] = None,
     attempts: Annotated[int, typer.Option(min=0, help="repair rounds a section")] = 3,
     max_output_tokens: Annotated[int, typer.Option(min=1, help="where an answer is cut off")] = 16_000,
+    timeout: Annotated[float, typer.Option(min=1, help="seconds that one answer may take, retries included")] = 600,
 ) -> None:
     """Designs a database for a brief. What is still wrong after the last repair is shown, written, and exit code 1."""
     if replay and record:
@@ -47,6 +49,8 @@ def command(
             mode="record" if record else "replay",
             attempts=attempts,
             max_output_tokens=max_output_tokens,
+            timeout_s=timeout,
+            retry=RetryPolicy(deadline_s=timeout),
             watch=progress.watch,
         )
         progress.start(read, family, client.provenance)

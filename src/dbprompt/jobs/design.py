@@ -11,6 +11,7 @@ from dbprompt.capacity import Capacity, capacity_of
 from dbprompt.checks import design_checks
 from dbprompt.checks.base_design import artefacts
 from dbprompt.checks.subject import Subject
+from dbprompt.errors import Problem, VariableError
 from dbprompt.evidence import Evidence, Report, Status, Tier, Verdict
 from dbprompt.jobs.base import JobSettings, failure, repair_items
 from dbprompt.ladder import climb
@@ -74,13 +75,14 @@ class DesignJob:
         """A job at its beginning.
 
         Raises:
-            VariableError: the prompt's variables cannot be filled; nothing was asked yet.
-            ValueError: `sections` names one that there is not.
+            VariableError: the prompt's variables cannot be filled, or `sections` names one that there is not; nothing
+                was asked yet.
         """
         asked = tuple(sections) if sections is not None else prompt.sections
         strangers = [name for name in asked if name not in SECTIONS]
         if strangers:
-            raise ValueError(f"no section {strangers[0]!r}; there are {', '.join(SECTIONS)}")
+            known = f"there is no such section; write one of {', '.join(SECTIONS)}"
+            raise VariableError("sections", [Problem("sections", repr(name), known) for name in strangers])
         filled = {**(fill_from_brief(prompt.variables, brief) if brief else {}), **(variables or {})}
         prompt.parse(filled)
         return cls(

@@ -160,6 +160,18 @@ class PostgresSandbox:
         """Asks the catalogues, as superuser. `sql` is ours; values from elsewhere go in as parameters."""
         return self.admin().ask(sql, *values)
 
+    @property
+    def backend(self) -> int:
+        """Process number of the session that statements run in."""
+        return self._connected().pid
+
+    def look(self, sql: str) -> list[tuple[str | None, ...]]:
+        """Asks the catalogues in the session that statements run in: only there its open transaction can be seen.
+
+        The caller qualifies every name and operator with its schema: the session's search path is the script's own.
+        """
+        return self._connected().ask(sql)
+
     def admin(self) -> Wire:
         """The superuser's connection to this database."""
         if self._admin is None or not self._admin.alive:

@@ -1,0 +1,335 @@
+"""Statistics of tables that hold nothing yet, from what a brief says of volumes and what the catalogues say of columns.
+
+Nothing is measured here, so each figure has a plain rule: a key is distinct in every row, a reference has as many
+values as its parent has rows, an enum has its labels. Whoever knows better says so in `frequencies`.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import TypeAlias
+
+from dbprompt.engines.postgres.catalogue import Catalogue, ColumnEntry, IndexEntry, TableEntry
+
+__all__ = ["PAGE", "ColumnStatistics", "Figures", "Frequencies", "TableStatistics", "index_pages", "invent"]
+
+PAGE = 8192
+Frequencies: TypeAlias = Mapping[str, Mapping[str | None, float]]
+"""`{"orders.status": {"shipped": 0.8}}`: the share of rows that hold a value; None stands for null."""
+
+_PAGE_ROOM = PAGE - 24
+_ROW_HEADER = 28  # 24 bytes and a line pointer
+_TOASTED = 2000  # longer rows keep their long values elsewhere
+_ENTRY_HEADER = 12
+_MOST_PAGES = 2**32 - 2
+_WITHOUT_FIGURES = 1_000
+_WIDTHS = {
+    "bool": 1, "int2": 2, "int4": 4, "int8": 8, "float4": 4, "float8": 8, "date": 4, "time": 8, "timestamp": 8,
+    "timestamptz": 8, "interval": 16, "uuid": 16, "inet": 7, "cidr": 7, "macaddr": 6, "numeric": 8, "point": 16,
+}  # fmt: skip
+_VARIABLE = {"jsonb": 200, "json": 200, "bytea": 200, "tsvector": 300, "vector": 1500}
+_TIMES = {"date", "timestamp", "timestamptz"}
+_WHOLE = {"int2", "int4", "int8"}
+_ARRIVAL = re.compile(r"(created|inserted|placed|ordered|occurred|recorded|logged|received|sent|posted|measured|event)_")
+_CHANGES = re.compile(r"(updat|modif|chang|expir|last_|next_|due)")
+_RARE_TIMES = re.compile(r"(deleted|archived|cancelled|canceled|revoked|locked|failed|refunded|removed|anonymi[sz]ed)_")
+_ONE_OF = re.compile(r"CHECK \(+\(*(\w+)\)?(?:::\w+)? = ANY \(+ARRAY\[(.*?)\]")
+_QUOTED = re.compile(r"'((?:[^']|'')*)'")
+_BOUNDS = re.compile(r"FROM \('([^']+)'\) TO \('([^']+)'\)")
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What is known of a table's volume.
+
+    Args:
+        rows: how many.
+        row_bytes: average raw bytes of a row, None to add up the widths of its columns.
+        days: how many days of rows it holds, None if nobody knows.
+    """
+
+    rows: int
+    row_bytes: int | None = None
+    days: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnStatistics:
+    """What the planner believes of a column.
+
+    Args:
+        distinct: number of values, or minus their share of the rows, as PostgreSQL has it.
+        null_fraction: share of rows without a value.
+        width: average bytes.
+        correlation: how far the values follow the order of the rows.
+        common: the most common values, as text, with their shares.
+        bounds: values that cut the rest into equal parts, as text.
+    """
+
+    column: ColumnEntry
+    distinct: float
+    null_fraction: float
+    width: int
+    correlation: float
+    common: tuple[tuple[str, float], ...] = ()
+    bounds: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TableStatistics:
+    """What the planner believes of a table.
+
+    Args:
+        pages: of 8 kB; 0 for a partitioned table, whose rows lie in its partitions.
+        assumed: whether nobody gave a figure for its rows.
+    """
+
+    table: TableEntry
+    rows: int
+    pages: int
+    columns: tuple[ColumnStatistics, ...]
+    assumed: bool = False
+
+
+def invent(
+    catalogue: Catalogue, figures: Mapping[str, Figures], frequencies: Frequencies, *, now: datetime | None = None
+) -> tuple[TableStatistics, ...]:
+    """Statistics for every table and partition.
+
+    Args:
+        catalogue: what is there.
+        figures: by table name. A table without has as many rows as the largest that it refers to.
+        frequencies: see `Frequencies`.
+        now: the newest moment of columns that hold one.
+    """
+    sizes = _Sizes(catalogue, figures)
+    found = []
+    for table in catalogue.tables:
+        size = sizes.of(table)
+        facts = _Facts(catalogue, table, size, sizes, frequencies, now or datetime.now(UTC))
+        widths = _widths(table, size.row_bytes)
+        columns = tuple(facts.column(column, widths[column.number]) for column in table.columns)
+        pages = 0 if table.kind == "partitioned" else _heap_pages(size.rows, widths)
+        found.append(TableStatistics(table, size.rows, pages, columns, catalogue.top(table).name not in figures))
+    return tuple(found)
+
+
+def index_pages(index: IndexEntry, of: TableStatistics, share: float = 1.0) -> int:
+    """How many pages an index takes whose predicate holds for a share of the rows."""
+    widths = {column.column.number: column.width for column in of.columns}
+    data = sum(widths.get(number, 16) for number in (*index.keys, *index.include))
+    rows = of.rows * share
+    match index.method:
+        case "brin":
+            return max(3, math.ceil(of.pages / 128 * (_ENTRY_HEADER + 2 * data) / _PAGE_ROOM))
+        case "gin":
+            return max(2, math.ceil(rows * max(8, data / 2) / _PAGE_ROOM))
+        case "hash":
+            data = 8
+        case "gist" | "spgist":
+            data *= 2
+    entry = _ENTRY_HEADER + 8 * math.ceil(data / 8)
+    return min(_MOST_PAGES, 1 + math.ceil(rows / max(1, math.floor(_PAGE_ROOM * 0.9 / entry))))
+
+
+@dataclass(slots=True)
+class _Sizes:
+    """The volume of each table: given, shared out among partitions, or assumed."""
+
+    catalogue: Catalogue
+    figures: Mapping[str, Figures]
+    _known: dict[int, Figures] = field(default_factory=dict)
+
+    def of(self, table: TableEntry) -> Figures:
+        if table.oid not in self._known:
+            self._known[table.oid] = Figures(_WITHOUT_FIGURES)  # ends tables that refer to each other
+            self._known[table.oid] = self._of_part(table) if table.parent else self._of_table(table)
+        return self._known[table.oid]
+
+    def _of_table(self, table: TableEntry) -> Figures:
+        given = self.figures.get(table.name)
+        if given is None:
+            parents = [self.catalogue.of(key.references) for key in table.foreign_keys]
+            given = Figures(max((self.of(one).rows for one in parents if one), default=_WITHOUT_FIGURES))
+        if (periods := self._periods(table, given)) is None:
+            return given
+        parts = len(self.catalogue.parts(table))
+        return replace(given, rows=round(given.rows * min(1.0, parts / periods)))
+
+    def _of_part(self, part: TableEntry) -> Figures:
+        """A partition by time holds the rows of its own days; any other has an equal share."""
+        parent = self.catalogue.of(part.parent)
+        if parent is None:
+            return Figures(_WITHOUT_FIGURES)
+        of_parent = self.of(parent)
+        days = _days(part) if of_parent.days else None
+        return replace(of_parent, rows=max(1, round(of_parent.rows / len(self.catalogue.parts(parent)))), days=days)
+
+    def _periods(self, table: TableEntry, given: Figures) -> float | None:
+        """How many partitions by time its rows fill, which may be more than stand ready."""
+        lengths = [days for part in self.catalogue.parts(table) if (days := _days(part))]
+        return max(1.0, given.days * len(lengths) / sum(lengths)) if lengths and given.days else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    """What can be said of the columns of one table."""
+
+    catalogue: Catalogue
+    table: TableEntry
+    size: Figures
+    sizes: _Sizes
+    frequencies: Frequencies
+    now: datetime
+
+    def column(self, column: ColumnEntry, width: int) -> ColumnStatistics:
+        given = dict(self.frequencies.get(f"{self.catalogue.top(self.table).name}.{column.name}", {}))
+        nulls = given.pop(None, _null_share(column) if column.nullable else 0.0)
+        values = {str(value): share for value, share in given.items() if value is not None}
+        distinct = self._distinct(column, values)
+        common = self._common(column, values, nulls) if column.builtin and not column.array else ()
+        bounds = self._bounds(column) if not common else ()
+        return ColumnStatistics(column, distinct, nulls, width, self._correlation(column), common, bounds)
+
+    def _distinct(self, column: ColumnEntry, given: Mapping[str, float]) -> float:
+        rows = max(1, self.size.rows)
+        if self._is_key((column.number,)):
+            return -1.0
+        for key in self.table.foreign_keys:
+            if column.number in key.columns and (parent := self.catalogue.of(key.references)):
+                values = self.sizes.of(parent).rows
+                return -1.0 if values >= rows else float(values)
+        if labels := self._labels(column):
+            return float(max(len(labels), len(given)))
+        if column.type == "bool":
+            return 2.0
+        if within := self._within_key(column):
+            return within
+        if column.type in {"timestamp", "timestamptz"}:
+            return -0.9
+        if column.type == "date":
+            return float(min(rows, math.ceil(self.size.days or 1_000)))
+        if given:
+            return float(min(rows, max(10, 2 * len(given))))
+        if 0 < column.length <= 3:
+            return float(min(rows, 200))
+        return float(min(rows, 1_000)) if column.type in _WHOLE else -0.3
+
+    def _within_key(self, column: ColumnEntry) -> float:
+        """A further part of a key numbers the rows of what comes before it; 0 if it is none."""
+        for index in self.table.indexes:
+            if index.unique and column.number in index.keys[1:] and not index.predicate:
+                others = [key.references for key in self.table.foreign_keys if key.columns[0] == index.keys[0]]
+                parents = [self.sizes.of(one).rows for oid in others if (one := self.catalogue.of(oid))]
+                if parents and column.type in _WHOLE:
+                    return float(max(10, min(10_000, 4 * self.size.rows // max(1, parents[0]))))
+        return 0.0
+
+    def _is_key(self, columns: tuple[int, ...]) -> bool:
+        return any(index.unique and index.keys == columns and not index.predicate for index in self.table.indexes) or (
+            any(column.identity for column in self.table.columns if (column.number,) == columns)
+        )
+
+    def _labels(self, column: ColumnEntry) -> tuple[str, ...]:
+        """The values of an enum, or of a check that lists them."""
+        if column.labels:
+            return column.labels
+        for check in self.table.checks:
+            found = _ONE_OF.search(check)
+            if found and found.group(1) == column.name:
+                return tuple(value.replace("''", "'") for value in _QUOTED.findall(found.group(2)))
+        return ()
+
+    def _common(
+        self, column: ColumnEntry, given: Mapping[str, float], nulls: float
+    ) -> tuple[tuple[str, float], ...]:
+        """Given shares first; known values without one share what is left equally."""
+        labels = self._labels(column) or (("t", "f") if column.type == "bool" else ())
+        spelled = {_spelled(column, value): share for value, share in given.items()}
+        silent = [label for label in labels if label not in spelled]
+        left = max(0.0, 1.0 - nulls - sum(spelled.values()))
+        shares = {**spelled, **{label: left / len(silent) for label in silent}}
+        return tuple(sorted(((value, share) for value, share in shares.items() if share > 0), key=lambda one: -one[1]))
+
+    def _bounds(self, column: ColumnEntry) -> tuple[str, ...]:
+        """Moments spread evenly over the days that the table holds."""
+        if column.type not in _TIMES or column.array or not column.builtin or not self._arrives(column):
+            return ()
+        period = _period(self.table) if self.catalogue.top(self.table).split_columns == (column.number,) else None
+        first, last = period or (self.now - timedelta(days=self.size.days or 0), self.now)
+        if first >= last:
+            return ()
+        step = (last - first) / 100
+        moments = (first + step * number for number in range(101))
+        return tuple(dict.fromkeys(one.strftime("%Y-%m-%d" if column.type == "date" else "%Y-%m-%d %H:%M:%S+00")
+                                   for one in moments))  # fmt: skip
+
+    def _arrives(self, column: ColumnEntry) -> bool:
+        """Whether rows come in the order of this column."""
+        if column.type not in _TIMES or _CHANGES.search(column.name):
+            return False
+        by_default = any(word in column.default for word in ("now()", "CURRENT_", "clock_timestamp()"))
+        return by_default or bool(_ARRIVAL.match(column.name)) or column.number in self.table.split_columns
+
+    def _correlation(self, column: ColumnEntry) -> float:
+        numbered = column.identity or "nextval(" in column.default or "uuidv7" in column.default
+        whole_key = column.type in _WHOLE and self._is_key((column.number,)) and not self._refers(column)
+        return 1.0 if numbered or whole_key or self._arrives(column) else 0.0
+
+    def _refers(self, column: ColumnEntry) -> bool:
+        return any(column.number in key.columns for key in self.table.foreign_keys)
+
+
+def _spelled(column: ColumnEntry, value: str) -> str:
+    """A value as PostgreSQL writes it out."""
+    if column.type == "bool":
+        return "t" if value.lower() in {"t", "true", "1"} else "f"
+    return value
+
+
+def _null_share(column: ColumnEntry) -> float:
+    return 0.95 if column.type in _TIMES and _RARE_TIMES.match(column.name) else 0.1
+
+
+def _widths(table: TableEntry, row_bytes: int | None) -> dict[int, int]:
+    """The width of each column; what a row has beyond the fixed ones lies in those of variable length."""
+    fixed = {column.number: _fixed(column) for column in table.columns}
+    variable = {column.number: _variable(column) for column in table.columns if not fixed[column.number]}
+    if row_bytes is not None and variable:
+        room = max(len(variable), row_bytes - sum(fixed.values()))
+        scale = room / sum(variable.values())
+        variable = {number: max(1, round(width * scale)) for number, width in variable.items()}
+    return {**fixed, **variable}
+
+
+def _fixed(column: ColumnEntry) -> int:
+    return 4 if column.labels and not column.array else 0 if column.array else _WIDTHS.get(column.type, 0)
+
+
+def _variable(column: ColumnEntry) -> int:
+    return min(32, max(1, column.length)) if column.length else _VARIABLE.get(column.type, 32)
+
+
+def _heap_pages(rows: int, widths: Mapping[int, int]) -> int:
+    row = _ROW_HEADER + 8 * math.ceil(min(_TOASTED, sum(widths.values())) / 8)
+    return min(_MOST_PAGES, max(1, math.ceil(rows / max(1, _PAGE_ROOM // row))))
+
+
+def _period(part: TableEntry) -> tuple[datetime, datetime] | None:
+    """The first moment of a partition by time, and that of the next."""
+    found = _BOUNDS.search(part.bound)
+    try:
+        moments = [datetime.fromisoformat(text) for text in found.groups()] if found else []
+    except ValueError:
+        return None
+    aware = [one if one.tzinfo else one.replace(tzinfo=UTC) for one in moments]
+    return (aware[0], aware[1]) if aware else None
+
+
+def _days(part: TableEntry) -> float | None:
+    period = _period(part)
+    return (period[1] - period[0]) / timedelta(days=1) if period else None

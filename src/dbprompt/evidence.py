@@ -112,15 +112,21 @@ class Exhibit:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What one check returns. Reports add up."""
+    """What one check returns. Reports add up. `ignored` are findings that the user does not want to count."""
 
     findings: tuple[Finding, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
     exhibits: tuple[Exhibit, ...] = ()
+    ignored: tuple[Finding, ...] = ()
 
     def __add__(self, other: Report) -> Report:
         """Both, in order."""
-        return Report(self.findings + other.findings, self.verdicts + other.verdicts, self.exhibits + other.exhibits)
+        return Report(
+            self.findings + other.findings,
+            self.verdicts + other.verdicts,
+            self.exhibits + other.exhibits,
+            self.ignored + other.ignored,
+        )
 
     @property
     def errors(self) -> tuple[Finding, ...]:
@@ -133,6 +139,7 @@ class Report:
             tuple(finding.below(prefix) for finding in self.findings),
             tuple(verdict.below(prefix) for verdict in self.verdicts),
             tuple(exhibit.below(prefix) for exhibit in self.exhibits),
+            tuple(finding.below(prefix) for finding in self.ignored),
         )
 
 
@@ -141,17 +148,18 @@ _RANK = {Tier.ENGINE: 4, Tier.VENDOR: 3, Tier.PARSER: 2, Tier.RULE: 1, Tier.NOTH
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """All findings, verdicts and exhibits of a result."""
+    """All findings, verdicts and exhibits of a result, and the findings that the user's settings ignore."""
 
     findings: tuple[Finding, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
     exhibits: tuple[Exhibit, ...] = ()
+    ignored: tuple[Finding, ...] = ()
 
     @classmethod
     def of(cls, reports: Iterable[Report]) -> Evidence:
         """Collects reports."""
         total = sum(reports, Report())
-        return cls(total.findings, total.verdicts, total.exhibits)
+        return cls(total.findings, total.verdicts, total.exhibits, total.ignored)
 
     @property
     def ok(self) -> bool:
@@ -191,4 +199,5 @@ class Evidence:
             "findings": [dict(asdict(finding)) for finding in self.findings],
             "verdicts": [dict(asdict(verdict)) for verdict in self.verdicts],
             "exhibits": [dict(asdict(exhibit)) for exhibit in self.exhibits],
+            "ignored": [dict(asdict(finding)) for finding in self.ignored],
         }

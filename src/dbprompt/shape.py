@@ -44,6 +44,7 @@ class Candidate(Generic[T]):
             tuple(replace(finding, where=_moved(finding.where, places)) for finding in report.findings),
             tuple(replace(verdict, where=_moved(verdict.where, places)) for verdict in report.verdicts),
             tuple(replace(exhibit, where=_moved(exhibit.where, places)) for exhibit in report.exhibits),
+            tuple(replace(finding, where=_moved(finding.where, places)) for finding in report.ignored),
         )
 
 

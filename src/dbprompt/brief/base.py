@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from typing import Annotated, Literal, TypeAlias
 
@@ -109,6 +110,21 @@ class Target(BriefPart):
     version: Version = "18"
     supporting: tuple[Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=40)], ...] = ()
     free_choice: bool = False
+
+    @property
+    def postgres_major(self) -> int | None:
+        """The major version of PostgreSQL that is asked for, None if it is not said.
+
+        >>> Target(version="15.4").postgres_major
+        15
+        >>> Target(primary="timescaledb", version="2.x on PostgreSQL 16").postgres_major
+        16
+        """
+        if self.primary not in {"postgresql", "timescaledb"}:
+            return None
+        named = re.search(r"postgres\w*\s*(\d+)", self.version, re.IGNORECASE)
+        found = named or (re.match(r"(\d+)", self.version) if self.primary == "postgresql" else None)
+        return int(found.group(1)) if found else None
 
 
 class Volume(BriefPart):

@@ -77,7 +77,7 @@ def joined(report: Report) -> Report:
         key = (verdict.where, OURS) if ours else (verdict.where, len(kept), verdict.checker)
         before = kept.get(key)
         kept[key] = verdict if before is None else _with_family(before, verdict)
-    return Report(report.findings, tuple(kept.values()))
+    return replace(report, verdicts=tuple(kept.values()))
 
 
 def _with_family(before: Verdict, verdict: Verdict) -> Verdict:

@@ -11,7 +11,6 @@ that failed before is inconclusive, and names the cause. The runner comes from a
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import date
@@ -76,16 +75,8 @@ def target_engine(subject: Subject) -> str:
 
 
 def target_major(brief: Brief | None) -> int:
-    """The major version of PostgreSQL that the brief asks for.
-
-    >>> target_major(Brief(app_name="A", description="b", entities=[{"name": "c"}], target={"version": "15.4"}))
-    15
-    """
-    if brief is None or brief.target.primary not in _FAMILY:
-        return DEFAULT_VERSION
-    version = brief.target.version
-    found = re.search(r"postgres\w*\s*(\d+)", version, re.IGNORECASE) or re.match(r"(\d+)", version)
-    return int(found.group(1)) if found else DEFAULT_VERSION
+    """The major version of PostgreSQL that the brief asks for, else the newest that is written for."""
+    return (brief.target.postgres_major if brief else None) or DEFAULT_VERSION
 
 
 def _ddl(subject: Subject, *, as_of: date, major: int) -> tuple[Statement, ...]:

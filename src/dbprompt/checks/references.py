@@ -131,13 +131,11 @@ def _columns_exist(table: Table, names: Iterable[str], where: str, what: str) ->
 
 def _foreign_key(subject: Subject, schema: Schema, table: Table, key: ForeignKey, where: str) -> Iterator[Finding]:
     yield from _columns_exist(table, key.columns, where, "foreign key")
-    if key.on_delete == "set_null" and (
-        fixed := [name for name in key.columns if (column := table.column(name)) and not column.nullable]
-    ):
+    columns = [column for name in key.columns if (column := table.column(name))]
+    if key.on_delete == "set_null" and columns and not any(column.nullable for column in columns):
         message = (
-            f"on_delete set_null would put null into {listing(fixed)} of {table.name}, which is not nullable: the "
-            "delete "
-            "would fail. Make the column nullable, refer by the nullable column alone, or use restrict or cascade"
+            f"on_delete set_null would put null into {listing(key.columns)} of {table.name}, where nothing is nullable: "
+            "the delete would fail. Make the referring column nullable, or use restrict or cascade"
         )
         yield error("references.set_null_on_not_null", where, message)
     if is_misshapen(subject, key.references):

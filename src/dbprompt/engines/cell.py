@@ -7,6 +7,8 @@ order runs, a timer of the kernel ends the process at the deadline, whatever the
 """
 
 # No imports beyond these: each costs start-up time, and the script has to run without dbprompt on its path.
+from __future__ import annotations
+
 import contextlib
 import json
 import os
@@ -15,12 +17,28 @@ import resource
 import runpy
 import signal
 import sys
+from typing import BinaryIO, Protocol, TypeAlias
+
+Answer: TypeAlias = dict[str, object]
 
 _LONGEST_TEXT = 2_000
 _LENIENCE_SECONDS = 1.0  # the engine is asked to stop first, and keeps its database if it does
 
 
-def _limit(which, value):
+class Database(Protocol):
+    """What a backend opens. Further methods take `seconds` and the fields of the order, and return an answer."""
+
+    def close(self) -> None:
+        """Throws the database away."""
+
+
+class Backend(Protocol):
+    """Opens a database."""
+
+    def __call__(self, *, disk_bytes: int) -> Database: ...
+
+
+def _limit(which: int, value: int) -> None:
     with contextlib.suppress(ValueError, OSError):  # macOS knows no limit on address space
         _, hard = resource.getrlimit(which)
         if hard != resource.RLIM_INFINITY:
@@ -28,7 +46,7 @@ def _limit(which, value):
         resource.setrlimit(which, (value, value))
 
 
-def _lock_up(memory):
+def _lock_up(memory: int) -> None:
     """Gives up rights and resources, for good."""
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_FSIZE, 0)  # pipes are no files
@@ -42,26 +60,26 @@ def _lock_up(memory):
         os.setuid(nobody.pw_uid)
 
 
-def _short(answer):
+def _short(answer: Answer) -> Answer:
     return {
         key: value[:_LONGEST_TEXT] if isinstance(value, str) and key not in {"pieces"} else value
         for key, value in answer.items()
     }
 
 
-def _serve(open_database, orders, replies):
-    database = None
+def _serve(open_database: Backend, orders: BinaryIO, replies: BinaryIO) -> None:
+    database: Database | None = None
     for line in orders:
         order = json.loads(line)
         what, seconds = order.pop("do"), order.pop("seconds")
         signal.setitimer(signal.ITIMER_REAL, seconds + _LENIENCE_SECONDS)
+        answer: Answer = {"answer": "accepted"}
         if what == "open":
             database = open_database(**order)
-            answer = {"answer": "accepted"}
         elif what == "close":
-            database.close()
+            if database is not None:
+                database.close()
             database = None
-            answer = {"answer": "accepted"}
         else:
             try:
                 answer = getattr(database, what)(seconds=seconds, **order)
@@ -72,7 +90,7 @@ def _serve(open_database, orders, replies):
         replies.flush()
 
 
-def main(arguments):
+def main(arguments: list[str]) -> None:
     """Serves one database after another until standard input closes."""
     backend, memory = arguments[0], int(arguments[1])
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is our owner's business, who closes our input then

@@ -2,9 +2,16 @@
 clock, and limits on sizes. Loaded by `cell.py`; it knows the standard library and nothing else.
 """
 
+from __future__ import annotations
+
 import re
 import sqlite3
 import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeAlias
+
+Answer: TypeAlias = dict[str, object]
+Row: TypeAlias = tuple[object, ...]
 
 _STEPS = 2_000  # of SQLite's virtual machine, between two looks at the clock
 _LIMITS = {
@@ -40,7 +47,7 @@ _CONDITIONS = (
 )
 
 
-def prepare_backend():
+def prepare_backend() -> type[Database]:
     """Nothing has to be loaded first: SQLite is in the standard library."""
     sqlite3.connect(":memory:").close()
     return Database
@@ -49,7 +56,7 @@ def prepare_backend():
 class Database:
     """One database in memory."""
 
-    def __init__(self, disk_bytes):
+    def __init__(self, disk_bytes: int) -> None:
         self._connection = sqlite3.connect(":memory:", isolation_level=None, cached_statements=0)
         for which, value in _LIMITS.items():
             self._connection.setlimit(which, value)
@@ -62,18 +69,19 @@ class Database:
         self._connection.set_authorizer(self._authorize)
         self._connection.set_progress_handler(self._is_late, _STEPS)
 
-    def run(self, sql, seconds):
+    def run(self, sql: str, seconds: float) -> Answer:
         """Runs one statement to its end; with parameters it is prepared only."""
         return self._guarded(sql, seconds, self._step_through)
 
-    def prepare(self, sql, seconds):
+    def prepare(self, sql: str, seconds: float) -> Answer:
         """Has SQLite compile one statement, with nothing bound to its parameters."""
         return self._guarded(sql, seconds, self._explain)
 
-    def inspect(self, seconds):
+    def inspect(self, seconds: float) -> Answer:
         """What only comes out at the first use: views and triggers over missing names, keys to missing parents."""
         self._until = time.monotonic() + seconds
-        found = []
+        self._connection.execute("PRAGMA foreign_keys = OFF")  # or a broken key hides a broken trigger
+        found: list[dict[str, str]] = []
         for kind, name, table in self._connection.execute(
             "SELECT type, name, tbl_name FROM sqlite_schema WHERE type IN ('table', 'view', 'trigger') "
             "AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY rowid LIMIT 500"
@@ -82,7 +90,7 @@ class Database:
                 problem = self._problem(f"EXPLAIN SELECT * FROM {_quoted(name)}")
                 found += [{"kind": kind, "name": name, "table": table, "problem": problem}] if problem else []
             elif kind == "trigger":
-                problem = self._trigger_problem(name, table)
+                problem = self._trigger_problem(table)
                 found += [{"kind": kind, "name": name, "table": table, "problem": problem}] if problem else []
             else:
                 found += [
@@ -90,22 +98,20 @@ class Database:
                 ]
         return {"answer": "accepted", "found": found}
 
-    def close(self):
+    def close(self) -> None:
         """Throws the database away."""
         self._connection.close()
 
-    def _guarded(self, sql, seconds, work):
+    def _guarded(self, sql: str, seconds: float, work: Callable[[str], str]) -> Answer:
         self._until = time.monotonic() + seconds
         self._denied = self._unknown_pragma = ""
         try:
             note = work(sql)
-        except sqlite3.Warning as error:
-            return _refusal("many_statements", str(error))
-        except (sqlite3.Error, OverflowError, ValueError) as error:
+        except (sqlite3.Error, sqlite3.Warning, OverflowError, ValueError) as error:
             return self._judge(error, sql)
         return {"answer": "accepted", "note": note, "unknown_pragma": self._unknown_pragma}
 
-    def _step_through(self, sql):
+    def _step_through(self, sql: str) -> str:
         try:
             cursor = self._connection.execute(sql)
         except sqlite3.ProgrammingError as error:
@@ -116,7 +122,7 @@ class Database:
             pass
         return ""
 
-    def _explain(self, sql):
+    def _explain(self, sql: str) -> str:
         """SQLite says how many parameters it wants when it gets too few."""
         text = sql if re.match(r"\s*EXPLAIN\b", sql, re.IGNORECASE) else f"EXPLAIN {sql}"
         try:
@@ -128,9 +134,11 @@ class Database:
             self._connection.execute(text, (None,) * int(wanted.group(1))).fetchall()
         return "prepared, not run"
 
-    def _judge(self, error, sql):
+    def _judge(self, error: Exception, sql: str) -> Answer:
         message = str(error)
         name = getattr(error, "sqlite_errorname", "") or ""
+        if "one statement at a time" in message:
+            return _refusal("many_statements", "it holds more than one statement where one is expected")
         if message.startswith("no such module"):
             module = message.partition(": ")[2]
             return _doubt(f"module {module} is not in this SQLite, so nothing that needs it could be checked", module)
@@ -148,7 +156,9 @@ class Database:
         position = sql.find(token) + 1 if token and sql.count(token) == 1 else 0
         return _refusal(condition, message, position)
 
-    def _authorize(self, action, first, second, _database, _trigger):
+    def _authorize(
+        self, action: int, first: str | None, second: str | None, _database: str | None, _trigger: str | None
+    ) -> int:
         if action == sqlite3.SQLITE_ATTACH and first not in {":memory:", ""}:
             self._denied = "ATTACH of a file"
             return sqlite3.SQLITE_DENY
@@ -164,28 +174,30 @@ class Database:
                 self._unknown_pragma = name
         return sqlite3.SQLITE_OK
 
-    def _is_late(self):
+    def _is_late(self) -> int:
         return int(time.monotonic() > self._until)
 
-    def _problem(self, sql):
+    def _problem(self, sql: str) -> str:
         try:
             self._connection.execute(sql).fetchall()
         except sqlite3.Error as error:
             return "" if getattr(error, "sqlite_errorname", "") in _UNDECIDED else str(error)
         return ""
 
-    def _trigger_problem(self, name, table):
+    def _trigger_problem(self, table: str) -> str:
         """SQLite compiles a trigger's body together with the statement that fires it."""
         columns = [row[1] for row in self._connection.execute(f"PRAGMA table_info({_quoted(table)})")]
         setting = ", ".join(f"{_quoted(column)} = NULL" for column in columns)
         place = _quoted(table)
         for sql in (f"INSERT INTO {place} DEFAULT VALUES", f"DELETE FROM {place}", f"UPDATE {place} SET {setting}"):
             problem = self._problem(f"EXPLAIN {sql}")
-            if problem and not problem.startswith(("cannot modify", f"table {table} has no", "cannot UPDATE generated")):
+            if problem and not problem.startswith(
+                ("cannot modify", f"table {table} has no", "cannot UPDATE generated")
+            ):
                 return problem
         return ""
 
-    def _parents(self, table):
+    def _parents(self, table: str) -> Iterator[str]:
         """Foreign keys whose parent is missing or not unique: SQLite says so at the first insert, if it is asked to."""
         rows = self._connection.execute(f"PRAGMA foreign_key_list({_quoted(table)})").fetchall()
         for parent, child_to in _by_key(rows):
@@ -194,15 +206,15 @@ class Database:
                 yield f"it references table {parent}, which does not exist"
                 continue
             names = [column for column in child_to if column is not None]
-            missing = [name for name in names if name.lower() not in {row[1].lower() for row in known}]
+            missing = [name for name in names if name.lower() not in {str(row[1]).lower() for row in known}]
             if missing:
                 yield f"it references {parent}({missing[0]}), a column that does not exist"
             elif names and not self._is_key(parent, names, known):
                 yield f"it references {parent}({', '.join(names)}), which is neither a primary key nor unique"
 
-    def _is_key(self, table, names, columns):
+    def _is_key(self, table: str, names: Sequence[str], columns: Sequence[Row]) -> bool:
         wanted = {name.lower() for name in names}
-        if {row[1].lower() for row in columns if row[5]} == wanted:
+        if {str(row[1]).lower() for row in columns if row[5]} == wanted:
             return True
         for row in self._connection.execute(f"PRAGMA index_list({_quoted(table)})").fetchall():
             if row[2] and not row[4]:
@@ -212,20 +224,20 @@ class Database:
         return False
 
 
-def _by_key(rows):
-    keys = {}
+def _by_key(rows: Sequence[Row]) -> list[tuple[str, list[str | None]]]:
+    keys: dict[object, tuple[str, list[str | None]]] = {}
     for row in rows:
-        keys.setdefault(row[0], (row[2], []))[1].append(row[4])
+        keys.setdefault(row[0], (str(row[2]), []))[1].append(None if row[4] is None else str(row[4]))
     return list(keys.values())
 
 
-def _quoted(name):
-    return '"' + name.replace('"', '""') + '"'
+def _quoted(name: object) -> str:
+    return '"' + str(name).replace('"', '""') + '"'
 
 
-def _refusal(condition, message, position=0):
+def _refusal(condition: str, message: str, position: int = 0) -> Answer:
     return {"answer": "refused", "condition": condition, "message": message, "position": position}
 
 
-def _doubt(message, lacking="", closed=""):
+def _doubt(message: str, lacking: str = "", closed: str = "") -> Answer:
     return {"answer": "undecided", "message": message, "lacking": lacking, "closed": closed}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from pathlib import Path
@@ -66,8 +65,7 @@ class Result:
     @property
     def version(self) -> int:
         """The server's major version that is written for."""
-        major = re.match(r"[0-9]{1,3}", self.brief.target.version) if self.brief else None
-        return int(major.group()) if major else DEFAULT_VERSION
+        return (self.brief.target.postgres_major if self.brief else None) or DEFAULT_VERSION
 
     def files(self) -> dict[str, str]:
         """Every file by its name in the folder. Nothing is written.

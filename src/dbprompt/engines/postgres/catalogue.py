@@ -15,76 +15,98 @@ from dbprompt.engines.postgres.sandbox import PostgresSandbox
 __all__ = ["Catalogue", "Difference", "differences", "snapshot"]
 
 Catalogue: TypeAlias = Mapping[tuple[str, str], str]
-_OURS = "n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'"
-_NAME = "CASE WHEN n.nspname = 'public' THEN '' ELSE quote_ident(n.nspname) || '.' END || quote_ident({})"
-_TABLE = _NAME.format("c.relname")
-_OF = f"{_TABLE} || '.' || quote_ident"
-_RELATION = "pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
-_COLUMN = f"pg_attribute a JOIN pg_class c ON c.oid = a.attrelid AND c.relkind IN ('r','p','v','m','c','f') JOIN pg_namespace n ON n.oid = c.relnamespace WHERE a.attnum > 0 AND NOT a.attisdropped AND {_OURS}"  # noqa: E501
-_IS_TABLE = f"c.relkind IN ('r', 'p') AND {_OURS}"
-_PERSISTENCE = "CASE c.relpersistence WHEN 'p' THEN 'permanent' WHEN 'u' THEN 'unlogged' ELSE 'temporary' END"
-_IDENTITY = "CASE a.attidentity WHEN 'a' THEN 'always' WHEN 'd' THEN 'by default' END"
-_ENABLED = "CASE t.tgenabled WHEN 'O' THEN '' ELSE ' (enabled: ' || t.tgenabled::text || ')' END"
-_COMMAND = "CASE p.polcmd WHEN '*' THEN 'ALL' WHEN 'r' THEN 'SELECT' WHEN 'a' THEN 'INSERT' WHEN 'w' THEN 'UPDATE' ELSE 'DELETE' END"  # noqa: E501
-_ROLES = "(SELECT string_agg(CASE WHEN r = 0 THEN 'public' ELSE pg_get_userbyid(r) END, ', ') FROM unnest(p.polroles) r)"
-_DEPENDS = "EXISTS (SELECT 1 FROM pg_depend d WHERE d.objid = {0}.oid AND d.classid = '{1}'::regclass AND d.deptype IN ('e', 'i'))"  # noqa: E501
-# One fact a row: kind, object, value. A value of NULL is no fact.
-_FACTS = (
-    f"SELECT 'schema', quote_ident(n.nspname), 'yes' FROM pg_namespace n WHERE {_OURS}",
-    f"SELECT CASE c.relkind WHEN 'S' THEN 'sequence' WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view'"
-    f" WHEN 'c' THEN 'composite type' WHEN 'f' THEN 'foreign table' ELSE 'table' END, {_TABLE},"
-    f" CASE WHEN c.relkind IN ('v', 'm') THEN pg_get_viewdef(c.oid) WHEN c.relkind = 'S' THEN 'yes' ELSE {_PERSISTENCE} END"
-    f" FROM {_RELATION} WHERE c.relkind IN ('r', 'p', 'S', 'v', 'm', 'c', 'f') AND {_OURS}",
-    f"SELECT 'partitioning', {_TABLE}, coalesce(pg_get_partkeydef(c.oid), pg_get_expr(c.relpartbound, c.oid))"
-    f" FROM {_RELATION} WHERE {_IS_TABLE}",
-    f"SELECT 'row security', {_TABLE}, CASE WHEN c.relrowsecurity THEN 'on' END FROM {_RELATION} WHERE {_IS_TABLE}",
-    f"SELECT 'forced row security', {_TABLE}, CASE WHEN c.relforcerowsecurity THEN 'on' END FROM {_RELATION}"
-    f" WHERE {_IS_TABLE}",
-    f"SELECT 'storage options', {_TABLE}, array_to_string(c.reloptions, ', ') FROM {_RELATION}"
-    f" WHERE c.relkind IN ('r', 'p', 'v', 'm', 'i') AND {_OURS}",
-    f"SELECT 'replica identity', {_TABLE}, nullif(c.relreplident::text, 'd') FROM {_RELATION} WHERE {_IS_TABLE}",
-    f"SELECT 'rights', {_TABLE}, (SELECT string_agg(x, ', ' ORDER BY x) FROM unnest(c.relacl::text[]) x) FROM {_RELATION} WHERE {_OURS}",  # noqa: E501
-    f"SELECT 'column order', {_TABLE}, (SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum)"
-    f" FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) FROM {_RELATION} WHERE {_IS_TABLE}",
-    f"SELECT 'column', {_OF}(a.attname), format_type(a.atttypid, a.atttypmod) ||"
-    f" coalesce(' COLLATE ' || quote_ident((SELECT l.collname FROM pg_collation l JOIN pg_type y ON y.oid = a.atttypid"
-    f" WHERE l.oid = a.attcollation AND l.oid <> y.typcollation)), '') FROM {_COLUMN}",
-    f"SELECT 'not null', {_OF}(a.attname), CASE WHEN a.attnotnull THEN 'yes' END FROM {_COLUMN}",
-    f"SELECT 'identity', {_OF}(a.attname), {_IDENTITY} FROM {_COLUMN}",
-    f"SELECT CASE a.attgenerated WHEN '' THEN 'default' ELSE 'generated' END, {_OF}(a.attname),"
-    f" (SELECT pg_get_expr(e.adbin, e.adrelid) FROM pg_attrdef e WHERE e.adrelid = c.oid AND e.adnum = a.attnum) FROM {_COLUMN}",
-    f"SELECT 'constraint', {_OF}(k.conname), pg_get_constraintdef(k.oid) FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid"
-    f" JOIN pg_namespace n ON n.oid = c.relnamespace WHERE {_OURS} AND (k.contype <> 'n' OR NOT k.convalidated)"
-    " AND k.contype <> 't' AND k.conparentid = 0",
-    f"SELECT 'index', {_TABLE}, pg_get_indexdef(c.oid) || CASE WHEN i.indisvalid THEN '' ELSE ' (INVALID)' END"
-    f" FROM {_RELATION} JOIN pg_index i ON i.indexrelid = c.oid WHERE {_OURS} AND n.nspname <> 'pg_toast'",
-    f"SELECT 'trigger', {_OF}(t.tgname), pg_get_triggerdef(t.oid) || {_ENABLED} FROM pg_trigger t"
-    f" JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace WHERE NOT t.tgisinternal AND {_OURS}",
-    f"SELECT 'policy', {_OF}(p.polname), {_COMMAND} || ' TO ' || {_ROLES} || CASE WHEN p.polpermissive THEN '' ELSE ' RESTRICTIVE' END"
-    " || coalesce(' USING ' || pg_get_expr(p.polqual, p.polrelid), '') || coalesce(' CHECK ' || pg_get_expr(p.polwithcheck, p.polrelid), '')"  # noqa: E501
-    " FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid JOIN pg_namespace n ON n.oid = c.relnamespace",
-    f"SELECT 'rule', {_OF}(r.rulename), pg_get_ruledef(r.oid) FROM pg_rewrite r JOIN pg_class c ON c.oid = r.ev_class"
-    f" JOIN pg_namespace n ON n.oid = c.relnamespace WHERE r.rulename <> '_RETURN' AND {_OURS}",
-    f"SELECT 'enum', {_NAME.format('t.typname')}, (SELECT string_agg(quote_literal(e.enumlabel), ', ' ORDER BY e.enumsortorder)"
-    f" FROM pg_enum e WHERE e.enumtypid = t.oid) FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace WHERE t.typtype = 'e' AND {_OURS}",  # noqa: E501
-    f"SELECT 'domain', {_NAME.format('t.typname')}, format_type(t.typbasetype, t.typtypmod) || CASE WHEN t.typnotnull THEN ' NOT NULL' ELSE '' END"  # noqa: E501
-    " || coalesce(' DEFAULT ' || t.typdefault, '') || coalesce((SELECT string_agg(' ' || pg_get_constraintdef(k.oid), '' ORDER BY k.conname)"
-    f" FROM pg_constraint k WHERE k.contypid = t.oid AND k.contype = 'c'), '') FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace WHERE t.typtype = 'd' AND {_OURS}",  # noqa: E501
-    f"SELECT 'range type', {_NAME.format('t.typname')}, format_type(r.rngsubtype, NULL) FROM pg_range r JOIN pg_type t ON t.oid = r.rngtypid"
-    f" JOIN pg_namespace n ON n.oid = t.typnamespace WHERE {_OURS}",
-    f"SELECT 'function', {_NAME.format('p.proname')} || '(' || pg_get_function_identity_arguments(p.oid) || ')',"
-    f" CASE WHEN p.prokind IN ('f', 'p', 'w') THEN pg_get_functiondef(p.oid) ELSE 'yes' END FROM pg_proc p"
-    f" JOIN pg_namespace n ON n.oid = p.pronamespace WHERE {_OURS} AND NOT {_DEPENDS.format('p', 'pg_proc')}",
-    f"SELECT 'statistics', {_NAME.format('s.stxname')}, pg_get_statisticsobjdef(s.oid) FROM pg_statistic_ext s"
-    f" JOIN pg_namespace n ON n.oid = s.stxnamespace WHERE {_OURS}",
-    "SELECT 'extension', quote_ident(extname), extversion FROM pg_extension WHERE extname <> 'plpgsql'",
-    f"SELECT 'comment', {_TABLE} || coalesce('.' || quote_ident(a.attname), ''), d.description FROM pg_description d"
-    f" JOIN pg_class c ON d.classoid = 'pg_class'::regclass AND c.oid = d.objoid JOIN pg_namespace n ON n.oid = c.relnamespace"
-    f" LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = d.objsubid AND d.objsubid > 0 WHERE {_OURS}",
-)  # fmt: skip
-_QUESTION = "SELECT kind, object, value FROM ({}) facts (kind, object, value) WHERE value IS NOT NULL".format(
-    " UNION ALL ".join(_FACTS)
+
+# Rows of kind, object and value; a value of NULL is no fact.
+_QUESTION = """
+WITH spaces AS MATERIALIZED (
+    SELECT oid, nspname, CASE WHEN nspname = 'public' THEN '' ELSE quote_ident(nspname) || '.' END AS prefix
+    FROM pg_namespace WHERE nspname NOT LIKE 'pg\\_%' AND nspname <> 'information_schema'
+), relations AS MATERIALIZED (
+    SELECT c.*, s.prefix || quote_ident(c.relname) AS name
+    FROM pg_class c JOIN spaces s ON s.oid = c.relnamespace WHERE c.oid >= 16384
+), columns AS MATERIALIZED (
+    SELECT a.*, c.name || '.' || quote_ident(a.attname) AS name
+    FROM pg_attribute a JOIN relations c ON c.oid = a.attrelid AND c.relkind IN ('r', 'p', 'v', 'm', 'c', 'f')
+    WHERE a.attnum > 0 AND NOT a.attisdropped
+), types AS MATERIALIZED (
+    SELECT t.*, s.prefix || quote_ident(t.typname) AS name
+    FROM pg_type t JOIN spaces s ON s.oid = t.typnamespace WHERE t.oid >= 16384
 )
+SELECT 'schema', quote_ident(nspname), 'yes' FROM spaces
+UNION ALL
+SELECT CASE relkind WHEN 'S' THEN 'sequence' WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view'
+                    WHEN 'c' THEN 'composite type' WHEN 'f' THEN 'foreign table' ELSE 'table' END, name,
+       CASE WHEN relkind IN ('v', 'm') THEN pg_get_viewdef(oid) WHEN relkind = 'S' THEN 'yes'
+            ELSE CASE relpersistence WHEN 'p' THEN 'permanent' WHEN 'u' THEN 'unlogged' ELSE 'temporary' END END
+FROM relations WHERE relkind IN ('r', 'p', 'S', 'v', 'm', 'c', 'f')
+UNION ALL
+SELECT f.kind, c.name, f.value FROM relations c, LATERAL (VALUES
+    ('partitioning', CASE relkind WHEN 'p' THEN pg_get_partkeydef(oid) ELSE pg_get_expr(relpartbound, oid) END),
+    ('row security', CASE WHEN relrowsecurity THEN 'on' END),
+    ('forced row security', CASE WHEN relforcerowsecurity THEN 'on' END),
+    ('storage options', array_to_string(reloptions, ', ')),
+    ('replica identity', CASE WHEN relkind IN ('r', 'p') THEN nullif(relreplident::text, 'd') END),
+    ('rights', (SELECT string_agg(right_, ', ' ORDER BY right_) FROM unnest(relacl::text[]) right_)),
+    ('column order', CASE WHEN relkind IN ('r', 'p') THEN
+        (SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) FROM columns a WHERE a.attrelid = c.oid) END)
+) f (kind, value)
+UNION ALL
+SELECT f.kind, a.name, f.value FROM columns a, LATERAL (VALUES
+    ('column', format_type(atttypid, atttypmod) || coalesce(' COLLATE ' || (
+        SELECT quote_ident(l.collname) FROM pg_collation l JOIN pg_type y ON y.oid = a.atttypid
+        WHERE l.oid = a.attcollation AND l.oid <> y.typcollation), '')),
+    ('not null', CASE WHEN attnotnull THEN 'yes' END),
+    ('identity', CASE attidentity WHEN 'a' THEN 'always' WHEN 'd' THEN 'by default' END),
+    (CASE attgenerated WHEN '' THEN 'default' ELSE 'generated' END, CASE WHEN atthasdef THEN
+        (SELECT pg_get_expr(adbin, adrelid) FROM pg_attrdef WHERE adrelid = a.attrelid AND adnum = a.attnum) END)
+) f (kind, value)
+UNION ALL
+SELECT 'constraint', c.name || '.' || quote_ident(conname), pg_get_constraintdef(k.oid)
+FROM pg_constraint k JOIN relations c ON c.oid = k.conrelid
+WHERE contype <> 't' AND conparentid = 0 AND (contype <> 'n' OR NOT convalidated)
+UNION ALL
+SELECT 'index', c.name, pg_get_indexdef(c.oid) || CASE WHEN indisvalid THEN '' ELSE ' (INVALID)' END
+FROM relations c JOIN pg_index i ON i.indexrelid = c.oid
+UNION ALL
+SELECT 'trigger', c.name || '.' || quote_ident(tgname),
+       pg_get_triggerdef(t.oid) || CASE tgenabled WHEN 'O' THEN '' ELSE ' (enabled: ' || tgenabled::text || ')' END
+FROM pg_trigger t JOIN relations c ON c.oid = t.tgrelid WHERE NOT tgisinternal
+UNION ALL
+SELECT 'policy', c.name || '.' || quote_ident(polname), concat(
+    CASE polcmd WHEN '*' THEN 'ALL' WHEN 'r' THEN 'SELECT' WHEN 'a' THEN 'INSERT' WHEN 'w' THEN 'UPDATE' ELSE 'DELETE' END,
+    ' TO ' || (SELECT string_agg(CASE r WHEN 0 THEN 'public' ELSE pg_get_userbyid(r) END, ', ') FROM unnest(polroles) r),
+    CASE WHEN NOT polpermissive THEN ' RESTRICTIVE' END,
+    ' USING ' || pg_get_expr(polqual, polrelid), ' WITH CHECK ' || pg_get_expr(polwithcheck, polrelid))
+FROM pg_policy p JOIN relations c ON c.oid = p.polrelid
+UNION ALL
+SELECT 'rule', c.name || '.' || quote_ident(rulename), pg_get_ruledef(r.oid)
+FROM pg_rewrite r JOIN relations c ON c.oid = r.ev_class WHERE rulename <> '_RETURN'
+UNION ALL
+SELECT 'enum', name, (SELECT string_agg(quote_literal(enumlabel), ', ' ORDER BY enumsortorder)
+                      FROM pg_enum e WHERE e.enumtypid = t.oid) FROM types t WHERE typtype = 'e'
+UNION ALL
+SELECT 'domain', name, concat(
+    format_type(typbasetype, typtypmod), CASE WHEN typnotnull THEN ' NOT NULL' END, ' DEFAULT ' || typdefault,
+    (SELECT string_agg(' ' || pg_get_constraintdef(k.oid), '' ORDER BY conname)
+     FROM pg_constraint k WHERE k.contypid = t.oid AND contype = 'c'))
+FROM types t WHERE typtype = 'd'
+UNION ALL
+SELECT 'range type', name, format_type(rngsubtype, NULL) FROM types t JOIN pg_range r ON r.rngtypid = t.oid
+UNION ALL
+SELECT 'function', s.prefix || quote_ident(proname) || '(' || pg_get_function_identity_arguments(p.oid) || ')',
+       CASE prokind WHEN 'a' THEN 'an aggregate' ELSE pg_get_functiondef(p.oid) END
+FROM pg_proc p JOIN spaces s ON s.oid = p.pronamespace
+WHERE NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.objid = p.oid AND classid = 'pg_proc'::regclass AND deptype = 'e')
+UNION ALL
+SELECT 'statistics', s.prefix || quote_ident(stxname), pg_get_statisticsobjdef(x.oid)
+FROM pg_statistic_ext x JOIN spaces s ON s.oid = x.stxnamespace
+UNION ALL
+SELECT 'extension', quote_ident(extname), extversion FROM pg_extension WHERE extname <> 'plpgsql'
+UNION ALL
+SELECT 'comment', c.name || coalesce('.' || quote_ident(attname), ''), description
+FROM pg_description d JOIN relations c ON d.classoid = 'pg_class'::regclass AND c.oid = d.objoid
+LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = objsubid AND objsubid > 0
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +155,8 @@ _LONGEST = 120
 
 def snapshot(sandbox: PostgresSandbox) -> Catalogue:
     """All facts of the sandbox's database."""
-    return {(str(kind), str(name)): str(value) for kind, name, value in sandbox.rows(_QUESTION)}
+    rows = sandbox.rows(_QUESTION)
+    return {(str(kind), str(name)): value for kind, name, value in rows if value is not None}
 
 
 def differences(was: Catalogue, now: Catalogue) -> tuple[Difference, ...]:

@@ -77,6 +77,23 @@ class PostgresSandbox:
             numbers.append(number)
         return self._attempt(lambda wire, watch: wire.parse(sql, numbers, watch=watch))
 
+    def fetch(self, sql: str) -> tuple[Outcome, list[tuple[str | None, ...]]]:
+        """Runs one statement as the role that owns the database, and keeps its rows: for EXPLAIN and other short answers."""
+        kept: list[tuple[str | None, ...]] = []
+
+        def send(wire: Wire, watch: Watch) -> Reply:
+            reply = wire.query(sql, watch=watch, keep=True)
+            kept.extend(reply.rows)
+            return reply
+
+        return self._attempt(send), kept
+
+    def reconnect(self) -> None:
+        """Gives the statements a new session: an open one does not notice that a file of a relation became shorter."""
+        if self._wire is not None:
+            self._wire.close()
+            self._wire = None
+
     def prove(self, sql: str) -> Outcome:
         """Runs one statement as superuser and rolls it back: for kinds that only superusers may run.
 
@@ -223,13 +240,13 @@ class PostgresSandbox:
         self.server.stop()
 
     def disk_bytes(self) -> int:
-        """How large the database is by now."""
+        """How much room the database takes by now; the holes in files that were only made longer take none."""
         found = self.server.administer("SELECT oid FROM pg_database WHERE datname = $1", self.name)
         folder = self.server.data / "base" / str(found[0][0]) if found else None
         if folder is None:
             return 0
         with contextlib.suppress(OSError):
-            return sum(entry.stat().st_size for entry in folder.iterdir())
+            return sum(entry.stat().st_blocks * 512 for entry in folder.iterdir())
         return 0
 
     def _type_number(self, name: str) -> int:

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TypeAlias
 
-from dbprompt.engines.postgres.catalogue import Catalogue, ColumnEntry, IndexEntry, TableEntry
+from dbprompt.engines.postgres.tables import ColumnEntry, IndexEntry, TableEntry, Tables
 
-__all__ = ["PAGE", "ColumnStatistics", "Figures", "Frequencies", "TableStatistics", "index_pages", "invent"]
+__all__ = ["PAGE", "ColumnStatistics", "Figures", "Frequencies", "TableStatistics", "index_pages", "invent", "period_of"]
 
 PAGE = 8192
 Frequencies: TypeAlias = Mapping[str, Mapping[str | None, float]]
@@ -96,25 +96,25 @@ class TableStatistics:
 
 
 def invent(
-    catalogue: Catalogue, figures: Mapping[str, Figures], frequencies: Frequencies, *, now: datetime | None = None
+    tables: Tables, figures: Mapping[str, Figures], frequencies: Frequencies, *, now: datetime | None = None
 ) -> tuple[TableStatistics, ...]:
     """Statistics for every table and partition.
 
     Args:
-        catalogue: what is there.
+        tables: what is there.
         figures: by table name. A table without has as many rows as the largest that it refers to.
         frequencies: see `Frequencies`.
         now: the newest moment of columns that hold one.
     """
-    sizes = _Sizes(catalogue, figures)
+    sizes = _Sizes(tables, figures)
     found = []
-    for table in catalogue.tables:
+    for table in tables.entries:
         size = sizes.of(table)
-        facts = _Facts(catalogue, table, size, sizes, frequencies, now or datetime.now(UTC))
+        facts = _Facts(tables, table, size, sizes, frequencies, now or datetime.now(UTC))
         widths = _widths(table, size.row_bytes)
         columns = tuple(facts.column(column, widths[column.number]) for column in table.columns)
         pages = 0 if table.kind == "partitioned" else _heap_pages(size.rows, widths)
-        found.append(TableStatistics(table, size.rows, pages, columns, catalogue.top(table).name not in figures))
+        found.append(TableStatistics(table, size.rows, pages, columns, tables.top(table).name not in figures))
     return tuple(found)
 
 
@@ -140,7 +140,7 @@ def index_pages(index: IndexEntry, of: TableStatistics, share: float = 1.0) -> i
 class _Sizes:
     """The volume of each table: given, shared out among partitions, or assumed."""
 
-    catalogue: Catalogue
+    tables: Tables
     figures: Mapping[str, Figures]
     _known: dict[int, Figures] = field(default_factory=dict)
 
@@ -153,25 +153,25 @@ class _Sizes:
     def _of_table(self, table: TableEntry) -> Figures:
         given = self.figures.get(table.name)
         if given is None:
-            parents = [self.catalogue.of(key.references) for key in table.foreign_keys]
+            parents = [self.tables.of(key.references) for key in table.foreign_keys]
             given = Figures(max((self.of(one).rows for one in parents if one), default=_WITHOUT_FIGURES))
         if (periods := self._periods(table, given)) is None:
             return given
-        parts = len(self.catalogue.parts(table))
+        parts = len(self.tables.parts(table))
         return replace(given, rows=round(given.rows * min(1.0, parts / periods)))
 
     def _of_part(self, part: TableEntry) -> Figures:
         """A partition by time holds the rows of its own days; any other has an equal share."""
-        parent = self.catalogue.of(part.parent)
+        parent = self.tables.of(part.parent)
         if parent is None:
             return Figures(_WITHOUT_FIGURES)
         of_parent = self.of(parent)
         days = _days(part) if of_parent.days else None
-        return replace(of_parent, rows=max(1, round(of_parent.rows / len(self.catalogue.parts(parent)))), days=days)
+        return replace(of_parent, rows=max(1, round(of_parent.rows / len(self.tables.parts(parent)))), days=days)
 
     def _periods(self, table: TableEntry, given: Figures) -> float | None:
         """How many partitions by time its rows fill, which may be more than stand ready."""
-        lengths = [days for part in self.catalogue.parts(table) if (days := _days(part))]
+        lengths = [days for part in self.tables.parts(table) if (days := _days(part))]
         return max(1.0, given.days * len(lengths) / sum(lengths)) if lengths and given.days else None
 
 
@@ -179,15 +179,19 @@ class _Sizes:
 class _Facts:
     """What can be said of the columns of one table."""
 
-    catalogue: Catalogue
+    tables: Tables
     table: TableEntry
     size: Figures
     sizes: _Sizes
     frequencies: Frequencies
     now: datetime
 
+    @property
+    def _top(self) -> TableEntry:
+        return self.tables.top(self.table)
+
     def column(self, column: ColumnEntry, width: int) -> ColumnStatistics:
-        given = dict(self.frequencies.get(f"{self.catalogue.top(self.table).name}.{column.name}", {}))
+        given = dict(self.frequencies.get(f"{self._top.name}.{column.name}", {}))
         nulls = given.pop(None, _null_share(column) if column.nullable else 0.0)
         values = {str(value): share for value, share in given.items() if value is not None}
         distinct = self._distinct(column, values)
@@ -199,8 +203,8 @@ class _Facts:
         rows = max(1, self.size.rows)
         if self._is_key((column.number,)):
             return -1.0
-        for key in self.table.foreign_keys:
-            if column.number in key.columns and (parent := self.catalogue.of(key.references)):
+        for key in self._top.foreign_keys:
+            if column.number in key.columns and (parent := self.tables.of(key.references)):
                 values = self.sizes.of(parent).rows
                 return -1.0 if values >= rows else float(values)
         if labels := self._labels(column):
@@ -223,8 +227,8 @@ class _Facts:
         """A further part of a key numbers the rows of what comes before it; 0 if it is none."""
         for index in self.table.indexes:
             if index.unique and column.number in index.keys[1:] and not index.predicate:
-                others = [key.references for key in self.table.foreign_keys if key.columns[0] == index.keys[0]]
-                parents = [self.sizes.of(one).rows for oid in others if (one := self.catalogue.of(oid))]
+                others = [key.references for key in self._top.foreign_keys if key.columns[0] == index.keys[0]]
+                parents = [self.sizes.of(one).rows for oid in others if (one := self.tables.of(oid))]
                 if parents and column.type in _WHOLE:
                     return float(max(10, min(10_000, 4 * self.size.rows // max(1, parents[0]))))
         return 0.0
@@ -259,7 +263,7 @@ class _Facts:
         """Moments spread evenly over the days that the table holds."""
         if column.type not in _TIMES or column.array or not column.builtin or not self._arrives(column):
             return ()
-        period = _period(self.table) if self.catalogue.top(self.table).split_columns == (column.number,) else None
+        period = period_of(self.table) if self._top.split_columns == (column.number,) else None
         first, last = period or (self.now - timedelta(days=self.size.days or 0), self.now)
         if first >= last:
             return ()
@@ -273,7 +277,7 @@ class _Facts:
         if column.type not in _TIMES or _CHANGES.search(column.name):
             return False
         by_default = any(word in column.default for word in ("now()", "CURRENT_", "clock_timestamp()"))
-        return by_default or bool(_ARRIVAL.match(column.name)) or column.number in self.table.split_columns
+        return by_default or bool(_ARRIVAL.match(column.name)) or column.number in self._top.split_columns
 
     def _correlation(self, column: ColumnEntry) -> float:
         numbered = column.identity or "nextval(" in column.default or "uuidv7" in column.default
@@ -281,7 +285,7 @@ class _Facts:
         return 1.0 if numbered or whole_key or self._arrives(column) else 0.0
 
     def _refers(self, column: ColumnEntry) -> bool:
-        return any(column.number in key.columns for key in self.table.foreign_keys)
+        return any(column.number in key.columns for key in self._top.foreign_keys)
 
 
 def _spelled(column: ColumnEntry, value: str) -> str:
@@ -319,7 +323,7 @@ def _heap_pages(rows: int, widths: Mapping[int, int]) -> int:
     return min(_MOST_PAGES, max(1, math.ceil(rows / max(1, _PAGE_ROOM // row))))
 
 
-def _period(part: TableEntry) -> tuple[datetime, datetime] | None:
+def period_of(part: TableEntry) -> tuple[datetime, datetime] | None:
     """The first moment of a partition by time, and that of the next."""
     found = _BOUNDS.search(part.bound)
     try:
@@ -331,5 +335,5 @@ def _period(part: TableEntry) -> tuple[datetime, datetime] | None:
 
 
 def _days(part: TableEntry) -> float | None:
-    period = _period(part)
+    period = period_of(part)
     return (period[1] - period[0]) / timedelta(days=1) if period else None

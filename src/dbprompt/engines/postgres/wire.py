@@ -92,14 +92,15 @@ class Wire:
         """Closes the connection."""
         self._connection.finish()
 
-    def query(self, sql: str, *, watch: Watch | None = None) -> Reply:
-        """Sends one statement. `watch` is called while it runs, with the seconds so far.
+    def query(self, sql: str, *, watch: Watch | None = None, keep: bool = False) -> Reply:
+        """Sends one statement. `watch` is called while it runs, with the seconds so far; `keep` keeps its rows.
 
         It goes by the extended protocol, under which the server itself refuses text that holds a second statement.
         """
         self._connection.send_query_params(sql.encode(), None)
-        self._in_pieces()
-        return self._collect(watch)
+        if not keep:
+            self._in_pieces()
+        return self._collect(watch, keep=keep)
 
     def ask(self, sql: str, *values: str) -> list[tuple[str | None, ...]]:
         """The rows of a query of our own, with `$1` parameters as text."""

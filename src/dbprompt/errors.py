@@ -3,6 +3,7 @@
 ```
 DbpromptError
 ├── BriefError                 a brief is wrong; `.problems` lists every place at once
+├── RuleError                  a setting names no rule, or one that cannot be set; `.problems` likewise
 ├── PromptError                a prompt file is wrong
 │   ├── PromptNotFoundError    no such name or version; `.known` lists what there is
 │   ├── PromptLockError        a published version was changed
@@ -58,6 +59,7 @@ __all__ = [
     "RefusedError",
     "RenderError",
     "RequestError",
+    "RuleError",
     "ServerError",
     "SetupError",
     "TargetError",
@@ -115,6 +117,10 @@ class _ManyProblems(DbpromptError):
 
 class BriefError(_ManyProblems):
     """A brief is wrong."""
+
+
+class RuleError(_ManyProblems):
+    """A setting of the rules names one that there is not, or one that cannot be ignored."""
 
 
 class PromptError(DbpromptError):

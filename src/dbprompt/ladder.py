@@ -16,11 +16,14 @@ from dataclasses import replace
 from dbprompt.checks.base import Statement
 from dbprompt.checks.sql import sqlglot_parser
 from dbprompt.checks.sql.allow import ROLE_KINDS, Route, rule
+from dbprompt.checks.sql.cell_run import CellRun, statements_of
 from dbprompt.checks.sql.grammar import GrammarRung, Step, opinion_verdict
 from dbprompt.checks.sql.postgres_run import PostgresRun
 from dbprompt.checks.sql.sqlglot_parser import Said
 from dbprompt.checks.sql.tree import Parsed
+from dbprompt.engines import duckdb, sqlite
 from dbprompt.engines.base import Answer, Limits, Needs
+from dbprompt.engines.base_cell import CellSandbox
 from dbprompt.engines.postgres import PostgresEngine
 from dbprompt.errors import EngineUnavailableError, MissingExtraError, SetupError, TargetError
 from dbprompt.evidence import Evidence, Finding, Report, Severity, Status, Tier, Verdict
@@ -29,6 +32,8 @@ __all__ = ["climb", "verify"]
 
 _LONGEST = 1_000_000
 _NO_ENGINE = "no engine for this dialect is built in: this is as far as parsers see"
+_EMPTY = "there is no statement in it: it is empty, or everything is commented out."
+_IN_CELLS = {"sqlite": sqlite.engine, "duckdb": duckdb.engine}
 
 
 def verify(
@@ -43,7 +48,7 @@ def verify(
 
     Args:
         sql: one statement or a script.
-        dialect: `postgres` runs on a real engine; mysql, tsql, oracle, sqlite, duckdb, clickhouse, bigquery and
+        dialect: postgres, sqlite and duckdb run on a real engine; mysql, tsql, oracle, clickhouse, bigquery and
             others are parsed only, and the evidence says so.
         setup: SQL that stands before and is not judged.
         version: major version of the engine that the SQL is for.
@@ -64,12 +69,14 @@ def verify(
     major = _major(version)
     if len(sql) > _LONGEST:
         return _refused("sql.too_long", f"it has {len(sql):,} characters; at most {_LONGEST:,} are checked at once.")
+    if name in _IN_CELLS:
+        return _climb_in_a_cell(sql, name, setup, major, limits or Limits())
     if name != "postgres":
-        return _parse_only(sql, name)
+        return _parse_only(sql, name, _NO_ENGINE, setup)
     rung = GrammarRung()
     statements = rung.split(sql)
     if not statements:
-        return _refused("sql.empty", "there is no statement in it: it is empty, or everything is commented out.")
+        return _refused("sql.empty", _EMPTY)
     return Evidence.of([climb(statements, setup=setup, version=major, limits=limits)])
 
 
@@ -124,7 +131,31 @@ def _other_version(engine: PostgresEngine, version: int | None) -> str:
     return "" if version in {None, here} else f"on {here} instead of {version}"
 
 
-def _parse_only(sql: str, dialect: str) -> Evidence:
+def _climb_in_a_cell(sql: str, dialect: str, setup: str | None, version: int | None, limits: Limits) -> Evidence:
+    """The ladder for the engines that live in a process of their own, SQLite and DuckDB."""
+    try:
+        engine = _IN_CELLS[dialect]()
+    except (EngineUnavailableError, MissingExtraError) as error:
+        return _parse_only(sql, dialect, str(error), setup)
+    here = int(engine.version.partition(".")[0])
+    with engine.sandbox(limits=limits) as sandbox:
+        _set_up_cell(sandbox, setup or "", dialect)
+        statements = statements_of(sql, dialect, sandbox)
+        if not statements:
+            return _refused("sql.empty", _EMPTY)
+        run = CellRun(sandbox, dialect, "" if version in {None, here} else f"on {here} instead of {version}")
+        return Evidence.of([*[run.run(statement) for statement in statements], run.look_inside()])
+
+
+def _set_up_cell(sandbox: CellSandbox, setup: str, dialect: str) -> None:
+    for number, statement in enumerate(statements_of(setup, dialect, sandbox)):
+        outcome = sandbox.run(statement.sql)
+        if outcome.answer is Answer.REFUSED:
+            finding = Finding(f"engine.{outcome.condition}", Severity.ERROR, f"/setup/{number}", outcome.message)
+            raise SetupError(f"The setup does not run: {finding}", findings=(finding,))
+
+
+def _parse_only(sql: str, dialect: str, reason: str, setup: str | None) -> Evidence:
     """The verdicts for a dialect without an engine: a parser's at best, and the engine's absence beside it."""
     found: list[Report] = []
     for number, (offset, text) in enumerate(sqlglot_parser.split(sql, dialect)):
@@ -132,7 +163,7 @@ def _parse_only(sql: str, dialect: str) -> Evidence:
         title = " ".join(text.split())[:48]
         statement = Statement(f"/statements/{number}", title, text, line=line)
         opinion = sqlglot_parser.opine(text, dialect)
-        nobody = Verdict(title, statement.where, Status.NOT_CHECKED, Tier.NOTHING, dialect, _NO_ENGINE)
+        nobody = Verdict(title, statement.where, Status.NOT_CHECKED, Tier.NOTHING, dialect, reason)
         verdict = opinion_verdict(statement, opinion)
         findings: tuple[Finding, ...] = ()
         if opinion.said is Said.REFUSED:  # on the cases at hand, half of what it refuses is right
@@ -141,7 +172,7 @@ def _parse_only(sql: str, dialect: str) -> Evidence:
             verdict = replace(verdict, status=Status.INCONCLUSIVE)
         found.append(Report(findings, (verdict, nobody)))
     if not found:
-        return _refused("sql.empty", "there is no statement in it: it is empty, or everything is commented out.")
+        return _refused("sql.empty", _EMPTY)
     return Evidence.of(found)
 
 

@@ -22,6 +22,7 @@ from dbprompt.brief.base import (
     QueryKind,
     QueryNeed,
     Relationship,
+    Rules,
     Target,
     Text,
     Volume,
@@ -44,6 +45,7 @@ __all__ = [
     "QueryKind",
     "QueryNeed",
     "Relationship",
+    "Rules",
     "Target",
     "Volume",
     "Workload",
@@ -79,6 +81,7 @@ class Brief(BriefPart):
     availability: Availability = Availability()
     constraints: Constraints = Constraints()
     compliance: Compliance = Compliance()
+    rules: Rules = Rules()
 
     def __init__(self, **data: object) -> None:
         try:

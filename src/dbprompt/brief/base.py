@@ -19,6 +19,7 @@ __all__ = [
     "QueryKind",
     "QueryNeed",
     "Relationship",
+    "Rules",
     "Target",
     "Volume",
     "Workload",
@@ -32,6 +33,7 @@ Version: TypeAlias = Annotated[
     str, BeforeValidator(lambda value: str(value) if isinstance(value, int | float) else value), Field(max_length=60)
 ]
 Count: TypeAlias = Annotated[int, Field(ge=0, le=10**15)]
+RuleId: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[a-z_]+\.([a-z0-9_]+|\*)$", max_length=80)]
 Percent: TypeAlias = Annotated[float, Field(ge=0, le=100)]
 Sort: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]* (asc|desc)$")]
 
@@ -203,6 +205,13 @@ class Lifecycle(BriefPart):
     hot_days: Annotated[int, Field(ge=0)] = 0
     hot_query_pct: Percent = 0
     archive: Annotated[str, StringConstraints(max_length=1000)] = ""
+
+
+class Rules(BriefPart):
+    """Rules of the checks that do not count here, or count otherwise: ids such as `types.char`, or `types.*`."""
+
+    ignore: tuple[RuleId, ...] = ()
+    severity: dict[RuleId, Literal["error", "warning", "advice"]] = {}
 
 
 class Availability(BriefPart):

@@ -143,4 +143,4 @@ def without_doubles(lower: Report, engine: Report) -> Report:
         for finding in engine.findings
         if finding.severity is not Severity.ERROR or item_of(finding.where) not in told
     )
-    return Report(kept, engine.verdicts)
+    return replace(engine, findings=kept)

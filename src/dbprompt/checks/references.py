@@ -134,7 +134,7 @@ def _foreign_key(subject: Subject, schema: Schema, table: Table, key: ForeignKey
     columns = [column for name in key.columns if (column := table.column(name))]
     if key.on_delete == "set_null" and columns and not any(column.nullable for column in columns):
         message = (
-            f"on_delete set_null would put null into {listing(key.columns)} of {table.name}, where nothing is nullable: "
+            f"on_delete set_null would put null into {listing(key.columns)} of {table.name}, and none is nullable: "
             "the delete would fail. Make the referring column nullable, or use restrict or cascade"
         )
         yield error("references.set_null_on_not_null", where, message)

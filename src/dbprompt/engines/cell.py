@@ -35,7 +35,9 @@ class Database(Protocol):
 class Backend(Protocol):
     """Opens a database."""
 
-    def __call__(self, *, disk_bytes: int) -> Database: ...
+    def __call__(self, *, disk_bytes: int) -> Database:
+        """The database."""
+        ...
 
 
 def _limit(which: int, value: int) -> None:

@@ -80,6 +80,8 @@ class Database:
     def inspect(self, seconds: float) -> Answer:
         """What only comes out at the first use: views and triggers over missing names, keys to missing parents."""
         self._until = time.monotonic() + seconds
+        if self._connection.in_transaction:
+            self._connection.execute("COMMIT")
         self._connection.execute("PRAGMA foreign_keys = OFF")  # or a broken key hides a broken trigger
         found: list[dict[str, str]] = []
         for kind, name, table in self._connection.execute(

@@ -106,7 +106,13 @@ def evidence_summary(evidence: Evidence) -> str:
     parts = [f"{number:,} {what}" for what, number in Counter(map(_what, worst_last)).items()]
     findings = Counter(finding.severity for finding in evidence.findings)
     left = [count(findings[s], str(s)) for s in (Severity.ERROR, Severity.WARNING) if findings[s]]
-    return f"{count(len(rows), 'artefact')}: {', '.join(parts)}." + (f" Left: {', '.join(left)}." if left else "")
+    ignored = Counter(finding.code for finding in evidence.ignored)
+    unheard = [f"{number:,} {code}" for code, number in ignored.items()]
+    return (
+        f"{count(len(rows), 'artefact')}: {', '.join(parts)}."
+        + (f" Left: {', '.join(left)}." if left else "")
+        + (f" Ignored by the settings: {', '.join(unheard)}." if unheard else "")
+    )
 
 
 def _what(row: EvidenceRow) -> str:

@@ -194,11 +194,12 @@ def evidence_from_json(source: str | bytes) -> Evidence:
         findings = TypeAdapter(tuple[Finding, ...]).validate_python(data["findings"])
         verdicts = TypeAdapter(tuple[Verdict, ...]).validate_python(data["verdicts"])
         exhibits = tuple(Exhibit(**exhibit) for exhibit in data.get("exhibits", ()))
+        ignored = TypeAdapter(tuple[Finding, ...]).validate_python(data.get("ignored", ()))
     except ValidationError as error:
         raise OutputError(f"the text is no evidence: {_first_problems(error)}") from error
     except (ValueError, KeyError, TypeError) as error:
         raise OutputError("the text is no evidence: it is JSON with findings and verdicts") from error
-    return Evidence(findings, verdicts, exhibits)
+    return Evidence(findings, verdicts, exhibits, ignored)
 
 
 def _first_problems(error: ValidationError) -> str:

@@ -9,7 +9,17 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from dbprompt.messages import Json, OutputSchema
 
-__all__ = ["Identifier", "Part", "QueryId", "Section", "SqlExpression", "SqlStatement", "Words", "output_schema"]
+__all__ = [
+    "Identifier",
+    "Part",
+    "QueryId",
+    "Section",
+    "SqlExpression",
+    "SqlStatement",
+    "Words",
+    "asked",
+    "output_schema",
+]
 
 Identifier: TypeAlias = Annotated[
     str,
@@ -30,6 +40,14 @@ class Part(BaseModel):
 
 class Section(Part):
     """One typed part of a design, asked for in one turn. Its lists hold the items that repair replaces one by one."""
+
+
+def asked(schema: dict[str, object]) -> None:
+    """For `json_schema_extra`: a model is always asked for this field, though it has a default in Python.
+
+    Small models leave out whatever they may, and a table without keys is no smaller for it.
+    """
+    schema.pop("default", None)
 
 
 def output_schema(model: type[BaseModel], name: str | None = None) -> OutputSchema:

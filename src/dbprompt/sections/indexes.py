@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from dbprompt.sections.base import Identifier, Part, QueryId, Section, SqlExpression, Words
+from dbprompt.sections.base import Identifier, Part, QueryId, Section, SqlExpression, Words, asked
 
 __all__ = ["Index", "IndexKey", "Indexes"]
 
@@ -41,10 +41,12 @@ class Index(Part):
     unique: bool = False
     where: Annotated[SqlExpression | None, Field(description="predicate of a partial index")] = None
     purpose: Words = ""
-    serves: Annotated[tuple[QueryId, ...], Field(description="ids of the brief's queries that use it")] = ()
+    serves: Annotated[
+        tuple[QueryId, ...], Field(description="ids of the brief's queries that use it", json_schema_extra=asked)
+    ] = ()
 
 
 class Indexes(Section):
     """All indexes that are created apart from the tables."""
 
-    indexes: tuple[Index, ...] = ()
+    indexes: Annotated[tuple[Index, ...], Field(json_schema_extra=asked)] = ()

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from dbprompt.sections.base import Identifier, Part, QueryId, Section, SqlStatement
+from dbprompt.sections.base import Identifier, Part, QueryId, Section, SqlStatement, asked
 from dbprompt.sections.schema import ColumnType
 
 __all__ = ["Parameter", "Queries", "Query"]
@@ -26,7 +26,7 @@ class Query(Part):
 
     id: Annotated[QueryId, Field(description="the id of the brief's query")]
     sql: Annotated[SqlStatement, Field(description="exactly one statement, parameters as $1, $2, ...")]
-    parameters: tuple[Parameter, ...] = ()
+    parameters: Annotated[tuple[Parameter, ...], Field(json_schema_extra=asked)] = ()
     pagination: Literal["none", "keyset", "offset"] = "none"
     next_page_sql: Annotated[
         SqlStatement | None, Field(description="keyset: the statement for a later page, starting after the last row")
@@ -38,4 +38,4 @@ class Query(Part):
 class Queries(Section):
     """All statements."""
 
-    queries: tuple[Query, ...] = ()
+    queries: Annotated[tuple[Query, ...], Field(json_schema_extra=asked)] = ()

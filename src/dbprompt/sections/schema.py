@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from dbprompt.sections.base import Identifier, Part, Section, SqlExpression, Words
+from dbprompt.sections.base import Identifier, Part, Section, SqlExpression, Words, asked
 
 __all__ = [
     "Check",
@@ -212,10 +212,10 @@ class Table(Part):
     entity: Annotated[str | None, Field(max_length=63, description="the brief's entity it stores, else null")] = None
     comment: Words = ""
     columns: Annotated[tuple[Column, ...], Field(min_length=1)]
-    primary_key: tuple[Identifier, ...] = ()
-    foreign_keys: tuple[ForeignKey, ...] = ()
-    uniques: tuple[Unique, ...] = ()
-    checks: tuple[Check, ...] = ()
+    primary_key: Annotated[tuple[Identifier, ...], Field(json_schema_extra=asked)] = ()
+    foreign_keys: Annotated[tuple[ForeignKey, ...], Field(json_schema_extra=asked)] = ()
+    uniques: Annotated[tuple[Unique, ...], Field(json_schema_extra=asked)] = ()
+    checks: Annotated[tuple[Check, ...], Field(json_schema_extra=asked)] = ()
     exclusions: tuple[Exclusion, ...] = ()
     partitioning: Partitioning | None = None
 
@@ -253,7 +253,7 @@ class Denormalized(Part):
 class Schema(Section):
     """The relational schema."""
 
-    enums: tuple[EnumType, ...] = ()
+    enums: Annotated[tuple[EnumType, ...], Field(json_schema_extra=asked)] = ()
     tables: Annotated[tuple[Table, ...], Field(min_length=1)]
     normal_form: Literal["1NF", "2NF", "3NF", "BCNF"] = "3NF"
     functional_dependencies: tuple[FunctionalDependency, ...] = ()

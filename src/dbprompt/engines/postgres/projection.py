@@ -87,12 +87,7 @@ def write_statistics(
     heaps = {one.table.oid for one in tables}
     if major >= _FIRST_WITH_RESTORE:
         calls = [_restore_relation(relation, heap=relation[2] in heaps) for relation in relations]
-        calls += [
-            _restore_column(one, column, inherited=inherited)
-            for one in tables
-            for column in one.columns
-            for inherited in _stored(one)
-        ]
+        calls += [_restore_column(one, column) for one in tables for column in one.columns]
         for some in _batches(calls):
             ask(f"SELECT bool_and(done) FROM (VALUES {', '.join(f'({call})' for call in some)}) AS calls(done)")
         return
@@ -105,19 +100,9 @@ def write_statistics(
         f"FROM (VALUES {values}) AS v(oid, pages, tuples, visible) WHERE pg_class.oid = v.oid"
     )
     ask(f"DELETE FROM pg_statistic WHERE starelid IN ({', '.join(map(str, heaps))})")
-    rows = [
-        _statistic_row(one, column, inherited=inherited)
-        for one in tables
-        for column in one.columns
-        for inherited in _stored(one)
-    ]
-    for some in _batches(rows):
-        ask(f"INSERT INTO pg_statistic {' UNION ALL '.join(some)}")
-
-
-def _stored(one: TableStatistics) -> tuple[bool, ...]:
-    """A partitioned table has statistics of all its partitions together, any other has its own."""
-    return (one.table.kind == "partitioned",)
+    for one in tables:
+        for column in one.columns:
+            ask(f"INSERT INTO pg_statistic {_statistic_row(one, column)}")
 
 
 def _batches(items: Sequence[str]) -> Iterator[list[str]]:
@@ -136,7 +121,7 @@ def _restore_relation(relation: tuple[str, str, int, str, int, float], *, heap: 
     )
 
 
-def _restore_column(one: TableStatistics, column: ColumnStatistics, *, inherited: bool) -> str:
+def _restore_column(one: TableStatistics, column: ColumnStatistics) -> str:
     common = (
         f", 'most_common_vals', {_array(value for value, _ in column.common)}::text, "
         f"'most_common_freqs', {_numbers(share for _, share in column.common)}"
@@ -147,10 +132,15 @@ def _restore_column(one: TableStatistics, column: ColumnStatistics, *, inherited
     order = f", 'correlation', {column.correlation:.6g}::real" if _is_ordered(column) else ""
     return (
         f"pg_restore_attribute_stats('schemaname', {_text(one.table.schema)}, 'relname', {_text(one.table.relation)}, "
-        f"'attname', {_text(column.column.name)}, 'inherited', {str(inherited).lower()}, "
+        f"'attname', {_text(column.column.name)}, 'inherited', {_inherited(one)}, "
         f"'null_frac', {column.null_fraction:.6g}::real, 'avg_width', {column.width}::integer, "
         f"'n_distinct', {column.distinct:.9g}::real{common}{bounds}{order})"
     )
+
+
+def _inherited(one: TableStatistics) -> str:
+    """A partitioned table has statistics of all its partitions together, any other has its own."""
+    return str(one.table.kind == "partitioned").lower()
 
 
 def _is_ordered(column: ColumnStatistics) -> bool:
@@ -168,7 +158,7 @@ _OPERATOR = (
 _EQUAL, _LESS = _OPERATOR.format(strategy=3), _OPERATOR.format(strategy=1)
 
 
-def _statistic_row(one: TableStatistics, column: ColumnStatistics, *, inherited: bool) -> str:
+def _statistic_row(one: TableStatistics, column: ColumnStatistics) -> str:
     """One row of pg_statistic, as a SELECT: kinds 1, 2 and 3 are common values, histogram and correlation."""
     slots: list[tuple[int, str, str, str]] = []
     if column.common:
@@ -180,15 +170,15 @@ def _statistic_row(one: TableStatistics, column: ColumnStatistics, *, inherited:
         slots.append((3, _LESS, _numbers([column.correlation]), "NULL"))
     slots += [(0, "0", "NULL::real[]", "NULL")] * (5 - len(slots))
     parts = [
-        "a.attrelid", "a.attnum", f"{inherited}", f"{column.null_fraction:.6g}::real", f"{column.width}",
+        "a.attrelid", "a.attnum", _inherited(one), f"{column.null_fraction:.6g}::real", f"{column.width}",
         f"{column.distinct:.9g}::real", *(str(kind) for kind, *_ in slots),
         *(f"coalesce({operator}, 0)::oid" for _, operator, _, _ in slots),
         *(("a.attcollation" if kind else "0::oid") for kind, *_ in slots),
         *(numbers for *_, numbers, _ in slots), *(values for *_, values in slots),
     ]  # fmt: skip
     return (
-        f"(SELECT {', '.join(parts)} FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid "
-        f"WHERE a.attrelid = {one.table.oid} AND a.attnum = {column.column.number})"
+        f"SELECT {', '.join(parts)} FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid "
+        f"WHERE a.attrelid = {one.table.oid} AND a.attnum = {column.column.number}"
     )
 
 

@@ -42,11 +42,14 @@ def _in_block(step: Step) -> Iterator[Finding]:
         )
         yield Finding("migration.concurrent_in_transaction", Severity.ERROR, step.where, message)
     elif code == ENUM_IN_USE:
-        yield _enum(step, Severity.ERROR, "in the same transaction")
+        yield _enum(step, Severity.ERROR)
 
 
-def _enum(step: Step, severity: Severity, when: str) -> Finding:
-    message = f"It uses an enum value {when} that adds it, which fails. Add the value in a migration of its own, before this one."
+def _enum(step: Step, severity: Severity, when: str = "") -> Finding:
+    message = (
+        f"{when}{'it' if when else 'It'} uses an enum value in the transaction that adds it, which fails. Add the value in a "
+        "migration of its own, before this one."
+    )
     return Finding("migration.enum_value_used_in_transaction", severity, step.where, message)
 
 
@@ -54,7 +57,7 @@ def _together(passage: Passage) -> Iterator[Finding]:
     for number, outcome in passage.together:
         step = passage.steps[number]
         if outcome.code == ENUM_IN_USE:
-            yield _enum(step, Severity.WARNING, "and fails under tools that run the file in one transaction, the one")
+            yield _enum(step, Severity.WARNING, "Under a tool that runs the file in one transaction ")
         else:
             yield Finding("migration.fails_in_one_transaction", Severity.ADVICE, step.where, _words(outcome))
 

@@ -98,15 +98,37 @@ class Planner:
         wanted = (f"plan_cache_mode = {mode}", *settings)
         for one in wanted:
             self._sandbox.run(f"SET {one}")
+        if settings:  # a plan that is kept does not notice them
+            self._sandbox.run("DISCARD PLANS")
         outcome, rows = self._sandbox.fetch(f"EXPLAIN (FORMAT JSON) EXECUTE {_NAME}{call}")
         for one in settings:
             self._sandbox.run(f"RESET {one.partition(' ')[0]}")
+        if settings:
+            self._sandbox.run("DISCARD PLANS")
         if not outcome.ok:
             return outcome
         text = "\n".join(row[0] or "" for row in rows)
         if len(text) > _LONGEST_PLAN:
             return replace(outcome, message="its plan is longer than anybody reads")
         return Plan(json.loads(text)[0]["Plan"])
+
+    def table_of(self, node: Plan) -> TableEntry | None:
+        """The table that a node reads; of a partition, the partitioned table."""
+        found = self.tables.named("", node.relation)
+        return self.tables.top(found) if found else None
+
+    def reads_partitions(self, plan: Plan) -> bool:
+        """Whether a plan reads a partition, or would for other values of its parameters."""
+        parts = {table.relation for table in self.tables.entries if table.parent}
+        return any(node.relation in parts or "Subplans Removed" in node.json for node in plan.nodes())
+
+    def volumes(self, plan: Plan) -> tuple[tuple[TableEntry, int, int], ...]:
+        """The tables that a plan reads, with their rows and pages."""
+        tables = {table.oid: table for node in plan.nodes() if (table := self.table_of(node))}
+        return tuple(
+            (table, self.statistics[table.oid].rows, sum(self.statistics[one.oid].pages for one in self.tables.leaves(table)))
+            for table in tables.values()
+        )
 
     @contextmanager
     def without(self, index: IndexEntry) -> Iterator[None]:

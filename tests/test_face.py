@@ -6,12 +6,16 @@ import subprocess
 import sys
 
 import dbprompt
+from dbprompt import errors
 
 
 def test_all_is_sorted_and_every_name_is_there() -> None:
     """Each public name can be had, and nothing is offered that is not listed."""
     assert dbprompt.__all__ == sorted(dbprompt.__all__)
-    assert set(dbprompt.__all__) == set(dbprompt._HOME)
+    assert {name for name in dbprompt.__all__ if not name.endswith("Error")} == set(dbprompt._HOME)
+    assert {name for name in dbprompt.__all__ if name.endswith("Error")} == {
+        name for name in errors.__all__ if name.endswith("Error")
+    }
     for name in dbprompt.__all__:
         assert getattr(dbprompt, name) is not None
 

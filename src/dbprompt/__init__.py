@@ -66,38 +66,6 @@ _HOMES = {
     "capacity": ("Capacity", "capacity_of"),
     "client": ("AsyncClient", "Client"),
     "sections": ("DatabaseDesign",),
-    "errors": (
-        "AnswerError",
-        "AskError",
-        "AuthenticationError",
-        "BriefError",
-        "ConnectionFailedError",
-        "DbpromptError",
-        "DeadlineError",
-        "EngineError",
-        "EngineUnavailableError",
-        "MissingExtraError",
-        "NoRecordingError",
-        "OutputError",
-        "PromptError",
-        "PromptLockError",
-        "PromptNotFoundError",
-        "ProviderError",
-        "QuotaError",
-        "RateLimitError",
-        "RecordingError",
-        "RefusedError",
-        "RenderError",
-        "RequestError",
-        "RuleError",
-        "ServerError",
-        "SetupError",
-        "TargetError",
-        "TruncatedError",
-        "UnknownModelError",
-        "UnprovenError",
-        "VariableError",
-    ),
     "evidence": ("Evidence", "Exhibit", "Finding", "Report", "Severity", "Status", "Tier", "Verdict"),
     "jobs.ask": ("Answer",),
     "ladder": ("verify",),
@@ -107,7 +75,7 @@ _HOMES = {
     "providers": ("AsyncScriptedProvider", "RetryPolicy", "ScriptedProvider"),
     "result": ("Result", "load_design"),
 }
-_HOME = {name: home for home, names in _HOMES.items() for name in names}
+_HOME = {name: f"dbprompt.{home}" for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Answer",
@@ -177,9 +145,10 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    if name not in _HOME:
+    if name not in __all__:
         raise AttributeError(f"module 'dbprompt' has no attribute {name!r}")
-    value = getattr(import_module(f"dbprompt.{_HOME[name]}"), name)
+    home = "dbprompt.errors" if name.endswith("Error") else _HOME[name]
+    value = getattr(import_module(home), name)
     globals()[name] = value
     return value
 

@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from dbprompt.ladder import verify
     from dbprompt.library import list_prompts, load_prompt
     from dbprompt.messages import Message, Reply, Request, Role, Usage
+    from dbprompt.migration import MigrationEvidence, verify_migration
     from dbprompt.prompts.prompt import Prompt
     from dbprompt.providers import AsyncScriptedProvider, RetryPolicy, ScriptedProvider
     from dbprompt.result import Result, load_design
@@ -71,6 +72,7 @@ _HOMES = {
     "ladder": ("verify",),
     "library": ("list_prompts", "load_prompt"),
     "messages": ("Message", "Reply", "Request", "Role", "Usage"),
+    "migration": ("MigrationEvidence", "verify_migration"),
     "prompts.prompt": ("Prompt",),
     "providers": ("AsyncScriptedProvider", "RetryPolicy", "ScriptedProvider"),
     "result": ("Result", "load_design"),
@@ -98,6 +100,7 @@ __all__ = [
     "Exhibit",
     "Finding",
     "Message",
+    "MigrationEvidence",
     "MissingExtraError",
     "NoRecordingError",
     "OutputError",
@@ -141,6 +144,7 @@ __all__ = [
     "load_prompt",
     "run",
     "verify",
+    "verify_migration",
 ]
 
 

@@ -41,11 +41,15 @@ def design(
     prompt: str | Prompt = DEFAULT_PROMPT,
     variables: Mapping[str, object] | None = None,
     sections: Iterable[SectionName] | None = None,
+    ignore: Iterable[str] = (),
+    severity: Mapping[str, str] | None = None,
     **options: Unpack[ClientOptions],
 ) -> Result:
     """Asks `model` for a database design and hands back what was proven. See `Client.design`."""
     with Client(model, **options) as client:
-        return client.design(brief, prompt=prompt, variables=variables, sections=sections)
+        return client.design(
+            brief, prompt=prompt, variables=variables, sections=sections, ignore=ignore, severity=severity
+        )
 
 
 async def adesign(
@@ -55,11 +59,15 @@ async def adesign(
     prompt: str | Prompt = DEFAULT_PROMPT,
     variables: Mapping[str, object] | None = None,
     sections: Iterable[SectionName] | None = None,
+    ignore: Iterable[str] = (),
+    severity: Mapping[str, str] | None = None,
     **options: Unpack[ClientOptions],
 ) -> Result:
     """The same, awaited."""
     async with AsyncClient(model, **options) as client:
-        return await client.design(brief, prompt=prompt, variables=variables, sections=sections)
+        return await client.design(
+            brief, prompt=prompt, variables=variables, sections=sections, ignore=ignore, severity=severity
+        )
 
 
 def run(

@@ -115,6 +115,8 @@ class _Client(Generic[P]):
         sections: Iterable[SectionName] | None,
         start: DatabaseDesign | None,
         as_of: date | None,
+        ignore: Iterable[str],
+        severity: Mapping[str, str] | None,
     ) -> DesignJob:
         return DesignJob.of(
             load_prompt(prompt) if isinstance(prompt, str) else prompt,
@@ -125,6 +127,8 @@ class _Client(Generic[P]):
             settings=self._settings(),
             provenance=self.provenance,
             as_of=as_of,
+            ignore=ignore,
+            severity=severity,
         )
 
     def _ask_job(
@@ -173,6 +177,8 @@ class Client(_Client[Provider]):  # noqa: D101  its docstring is made of its opt
         sections: Iterable[SectionName] | None = None,
         start: DatabaseDesign | None = None,
         as_of: date | None = None,
+        ignore: Iterable[str] = (),
+        severity: Mapping[str, str] | None = None,
     ) -> Result:
         """Asks for a database design and hands back what was proven.
 
@@ -184,13 +190,16 @@ class Client(_Client[Provider]):  # noqa: D101  its docstring is made of its opt
             start: a design to go on from, such as `error.partial.design`: its sections are checked first, and asked
                 for only where they fail.
             as_of: the day that partitions are laid out from; today by default.
+            ignore: rules that do not count, by id (`types.char`) or family (`types.*`); `dbprompt rules` lists them.
+            severity: rules that weigh something else than usual, such as `{"indexes.redundant": "error"}`.
 
         Raises:
             UnprovenError: a section was still wrong after the last repair; `partial` holds everything else.
             AskError: any other reason why no proven design was had; `partial` likewise.
             VariableError: the prompt's variables cannot be filled; nothing was asked.
+            RuleError: `ignore`, `severity` or the brief's `rules` name a rule that there is not; nothing was asked.
         """
-        job = self._design_job(brief, prompt, variables, sections, start, as_of)
+        job = self._design_job(brief, prompt, variables, sections, start, as_of, ignore, severity)
         try:
             while ready := job.ready():
                 session = job.session(ready[0])
@@ -264,9 +273,11 @@ class AsyncClient(_Client[AsyncProvider]):  # noqa: D101
         sections: Iterable[SectionName] | None = None,
         start: DatabaseDesign | None = None,
         as_of: date | None = None,
+        ignore: Iterable[str] = (),
+        severity: Mapping[str, str] | None = None,
     ) -> Result:
         """As `Client.design`. A section that fails lets those beside it finish."""
-        job = self._design_job(brief, prompt, variables, sections, start, as_of)
+        job = self._design_job(brief, prompt, variables, sections, start, as_of, ignore, severity)
         try:
             while ready := job.ready():
                 ends = await asyncio.gather(*(self._section(job, name) for name in ready), return_exceptions=True)

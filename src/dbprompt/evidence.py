@@ -57,7 +57,7 @@ class Finding:
 
     def below(self, prefix: str) -> Finding:
         """The same finding seen from one level up."""
-        return replace(self, where=prefix + self.where)
+        return replace(self, where=_below(prefix, self.where))
 
     def __str__(self) -> str:
         """One line."""
@@ -86,7 +86,7 @@ class Verdict:
 
     def below(self, prefix: str) -> Verdict:
         """The same verdict seen from one level up."""
-        return replace(self, where=prefix + self.where)
+        return replace(self, where=_below(prefix, self.where))
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ class Exhibit:
 
     def below(self, prefix: str) -> Exhibit:
         """The same exhibit seen from one level up."""
-        return replace(self, where=prefix + self.where)
+        return replace(self, where=_below(prefix, self.where))
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +141,11 @@ class Report:
             tuple(exhibit.below(prefix) for exhibit in self.exhibits),
             tuple(finding.below(prefix) for finding in self.ignored),
         )
+
+
+def _below(prefix: str, where: str) -> str:
+    """A pointer seen from one level up; one that begins with `/..` leads out of that level, to its neighbours."""
+    return prefix.rpartition("/")[0] + where.removeprefix("/..") if where.startswith("/../") else prefix + where
 
 
 _RANK = {Tier.ENGINE: 4, Tier.VENDOR: 3, Tier.PARSER: 2, Tier.RULE: 1, Tier.NOTHING: 0}

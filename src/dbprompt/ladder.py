@@ -9,21 +9,23 @@ A higher rung may overrule a lower one's refusal, never its own absence: what wa
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 
 from dbprompt.checks.base import Statement
+from dbprompt.checks.settings import RuleSettings
 from dbprompt.checks.sql import sqlglot_parser
 from dbprompt.checks.sql.allow import ROLE_KINDS, Route, rule
 from dbprompt.checks.sql.cell_run import CellRun, statements_of
 from dbprompt.checks.sql.grammar import GrammarRung, Step, opinion_verdict
 from dbprompt.checks.sql.postgres_run import PostgresRun
+from dbprompt.checks.sql.rules import written_rules
 from dbprompt.checks.sql.sqlglot_parser import Said
 from dbprompt.checks.sql.tree import Parsed
 from dbprompt.engines import duckdb, sqlite
 from dbprompt.engines.base import Answer, Limits, Needs
-from dbprompt.engines.base_cell import CellSandbox
+from dbprompt.engines.base_cell import CellEngine, CellSandbox
 from dbprompt.engines.postgres import PostgresEngine
 from dbprompt.errors import EngineUnavailableError, MissingExtraError, SetupError, TargetError
 from dbprompt.evidence import Evidence, Finding, Report, Severity, Status, Tier, Verdict
@@ -33,7 +35,7 @@ __all__ = ["climb", "verify"]
 _LONGEST = 1_000_000
 _NO_ENGINE = "no engine for this dialect is built in: this is as far as parsers see"
 _EMPTY = "there is no statement in it: it is empty, or everything is commented out."
-_IN_CELLS = {"sqlite": sqlite.engine, "duckdb": duckdb.engine}
+_IN_CELLS: Mapping[str, Callable[[], CellEngine]] = {"sqlite": sqlite.engine, "duckdb": duckdb.engine}
 
 
 def verify(
@@ -43,6 +45,8 @@ def verify(
     setup: str | None = None,
     version: int | str | None = None,
     limits: Limits | None = None,
+    ignore: Iterable[str] = (),
+    severity: Mapping[str, str] | None = None,
 ) -> Evidence:
     """Checks SQL as far up the ladder as this machine allows. No model is needed.
 
@@ -53,15 +57,19 @@ def verify(
         setup: SQL that stands before and is not judged.
         version: major version of the engine that the SQL is for.
         limits: what the sandbox may use.
+        ignore: rules that do not count, by id (`types.char`) or family (`types.*`); `dbprompt rules` lists them.
+        severity: rules that weigh something else than usual, such as `{"references.no_primary_key": "error"}`.
 
     Returns:
         Evidence: `.ok`, `.findings`, `.verdicts`; `where` is `/statements/N`, counted from 0.
 
     Raises:
         TargetError: no such dialect or version.
+        RuleError: `ignore` or `severity` name a rule that there is not.
         SetupError: the setup does not run.
         EngineError: the engine failed by itself.
     """
+    settings = RuleSettings.of(ignore, severity)
     name = sqlglot_parser.DIALECTS.get(dialect.lower())
     if name is None:
         known = sorted(sqlglot_parser.DIALECTS)
@@ -70,14 +78,28 @@ def verify(
     if len(sql) > _LONGEST:
         return _refused("sql.too_long", f"it has {len(sql):,} characters; at most {_LONGEST:,} are checked at once.")
     if name in _IN_CELLS:
-        return _climb_in_a_cell(sql, name, setup, major, limits or Limits())
+        return _set(_climb_in_a_cell(sql, name, setup, major, limits or Limits()), settings)
     if name != "postgres":
-        return _parse_only(sql, name, _NO_ENGINE, setup)
+        return _set(_parse_only(sql, name, _NO_ENGINE, setup), settings)
     rung = GrammarRung()
     statements = rung.split(sql)
     if not statements:
         return _refused("sql.empty", _EMPTY)
-    return Evidence.of([climb(statements, setup=setup, version=major, limits=limits)])
+    met = climb(statements, setup=setup, version=major, limits=limits)
+    told = settings.apply(written_rules(statements, setup=setup or "", refused=_refused_at(met)))
+    return Evidence.of([Report(verdicts=told.verdicts), settings.apply(met), replace(told, verdicts=())])
+
+
+def _set(evidence: Evidence, settings: RuleSettings) -> Evidence:
+    """The user's settings over evidence that no rule of SQL text is part of."""
+    return Evidence.of([settings.apply(Report(evidence.findings, evidence.verdicts, evidence.exhibits))])
+
+
+def _refused_at(report: Report) -> frozenset[str]:
+    """Places of the statements that something has an error against, or that only trip over another's."""
+    closed = (Status.FAILED, Status.INCONCLUSIVE)
+    tripped = (one.where for one in report.verdicts if one.tier is Tier.ENGINE and one.status in closed)
+    return frozenset((*(finding.where for finding in report.errors), *tripped))
 
 
 def climb(

@@ -18,8 +18,9 @@ from datetime import UTC, date, datetime, time
 from typing import TYPE_CHECKING
 
 from dbprompt.checks.base import QUERY_KINDS, Statement
-from dbprompt.checks.base_plans import Planned, PlanQuery, Planning, Volume, Without
-from dbprompt.checks.plans import Wish, judge
+from dbprompt.checks.base_plan_findings import Wish
+from dbprompt.checks.base_plans import Planned, Planning, PlanQuery, Volume, Without
+from dbprompt.checks.plans import judge
 from dbprompt.checks.sql import tree
 from dbprompt.checks.sql.allow import ROLE_KINDS, Route, rule
 from dbprompt.checks.sql.postgres_run import PostgresRun
@@ -73,7 +74,7 @@ def explain(
     day = as_of or date.today()
     asked = tuple(_asked(design, queries))
     figures = {name: one if isinstance(one, Figures) else Figures(one) for name, one in rows.items()}
-    volume = Volume(", ".join(f"{name} {one.rows:,} rows" for name, one in figures.items()), figures)
+    volume = Volume("the given rows", figures)
     planning = plan_queries(
         tuple(_ddl(design, day, version)), asked, (volume,),
         frequencies=frequencies or {}, version=version, as_of=day, strict=True,
@@ -108,11 +109,12 @@ def plan_queries(
     here = engine.installation.major
     uncovered = "" if version in {None, here} else f"on {here} instead of {version}"
     try:
-        return replace(_plan(engine, ddl, queries, volumes, frequencies, as_of), checker=label, uncovered=uncovered)
+        planning = _plan(engine, ddl, queries, volumes, frequencies, as_of, strict=strict)
     except (EngineError, SetupError, OSError) as error:
         if strict:
             raise
         return Planning(label, uncovered, problem=f"the volume could not be set up: {error}")
+    return replace(planning, checker=label, uncovered=uncovered)
 
 
 def _plan(
@@ -122,6 +124,8 @@ def _plan(
     volumes: Sequence[Volume],
     frequencies: Frequencies,
     as_of: date,
+    *,
+    strict: bool,
 ) -> Planning:
     from dbprompt.engines.postgres.plans import Planner
 
@@ -132,7 +136,7 @@ def _plan(
         run = PostgresRun(sandbox)
         for statement, one in zip(ddl, parsed, strict=True):
             outcome = run.outcome(one, rule(one))
-            if not outcome.ok:
+            if not outcome.ok and strict:
                 raise _does_not_run(statement, outcome.message)
         planner = Planner(sandbox, now=datetime.combine(as_of, time(12), UTC))
         planned: list[Planned] = []
@@ -147,7 +151,9 @@ def _planned(planner: Planner, query: PlanQuery, volume: Volume) -> Planned:
     parsed = tree.parse(query.statement.sql)
     if problem := _closed(parsed):
         return Planned(query, volume.name, problem=problem)
-    sql = _LIMIT.sub(lambda found: f"{found[1]} {query.limit if found[1].lower() == 'limit' else 0}", query.statement.sql)
+    sql = _LIMIT.sub(
+        lambda found: f"{found[1]} {query.limit if found[1].lower() == 'limit' else 0}", query.statement.sql
+    )
     types = query.statement.parameter_types
     outcome = planner.prepare(sql if types else query.statement.sql, types)
     plan = planner.plan() if outcome.ok else outcome
@@ -188,6 +194,11 @@ def _with_alternatives(planner: Planner, planned: Planned) -> Planned:
     return planned
 
 
+def _first_page(found: re.Match[str], limit: int) -> str:
+    """A number in place of the parameter behind LIMIT or OFFSET, for which the planner would guess a tenth of all."""
+    return f"{found[1]} {limit if found[1].lower() == 'limit' else 0}"
+
+
 def _closed(parsed: tuple[Parsed, ...] | Broken) -> str:
     """Why a query does not meet the engine; empty if it may."""
     if isinstance(parsed, Broken) or len(parsed) != 1:
@@ -222,8 +233,8 @@ def _does_not_run(statement: Statement, reason: str) -> SetupError:
 
 def _asked(design: str | DatabaseDesign, queries: Mapping[str, str] | None) -> Iterator[PlanQuery]:
     if queries is not None:
-        for name, sql in queries.items():
-            yield PlanQuery(Statement(f"/queries/{name}", f"query {name}", sql, kinds=QUERY_KINDS), name)
+        for number, (name, sql) in enumerate(queries.items()):
+            yield PlanQuery(Statement(f"/queries/{number}", f"query {name}", sql, kinds=QUERY_KINDS), name)
     elif isinstance(design, DatabaseDesign):
         for one in query_statements(design):
             yield PlanQuery(Statement(one.where, one.artefact, one.sql, one.parameter_types, QUERY_KINDS), one.name)

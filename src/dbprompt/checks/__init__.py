@@ -9,18 +9,24 @@ from __future__ import annotations
 from datetime import date
 
 from dbprompt.checks.base_design import joined
+from dbprompt.checks.base_plans import PlanRun
 from dbprompt.checks.coverage import coverage
-from dbprompt.checks.engine import Run, on_engine, target_major, without_doubles
+from dbprompt.checks.engine import Run, on_engine, target_engine, target_major, without_doubles
 from dbprompt.checks.expressions import expressions
 from dbprompt.checks.indexes import indexes
+from dbprompt.checks.normal_forms import normal_forms
+from dbprompt.checks.plans import plan_proof
 from dbprompt.checks.queries import queries
 from dbprompt.checks.query_pages import query_pages
+from dbprompt.checks.query_paths import query_paths
 from dbprompt.checks.query_shapes import query_shapes
 from dbprompt.checks.references import references
 from dbprompt.checks.security import security
 from dbprompt.checks.selection import selection
+from dbprompt.checks.settings import RuleSettings
 from dbprompt.checks.statements import statements
 from dbprompt.checks.subject import DesignCheck, Subject
+from dbprompt.checks.tables import tables
 from dbprompt.checks.types import types
 from dbprompt.evidence import Report
 from dbprompt.sections import SectionName
@@ -29,9 +35,9 @@ __all__ = ["DesignCheck", "Run", "Subject", "design_checks", "rule_checks", "tar
 
 _RULES: dict[SectionName, tuple[DesignCheck, ...]] = {
     "selection": (selection,),
-    "schema": (references, coverage, expressions, types, security),
+    "schema": (references, coverage, expressions, types, security, tables, normal_forms),
     "indexes": (references, expressions, indexes),
-    "queries": (references, coverage, statements, queries, query_pages, query_shapes),
+    "queries": (references, coverage, statements, queries, query_pages, query_shapes, query_paths),
 }
 
 
@@ -40,8 +46,15 @@ def rule_checks(section: SectionName) -> tuple[DesignCheck, ...]:
     return _RULES.get(section, ())
 
 
-def design_checks(section: SectionName, *, run: Run, as_of: date | None = None) -> tuple[DesignCheck, ...]:
-    """Everything that is checked of a section, as one check: the rules, then the engine.
+def design_checks(
+    section: SectionName,
+    *,
+    run: Run,
+    plans: PlanRun | None = None,
+    as_of: date | None = None,
+    settings: RuleSettings | None = None,
+) -> tuple[DesignCheck, ...]:
+    """Everything that is checked of a section, as one check: the rules, then the engine, then the plans.
 
     The engine runs beside wrong rules too, so that one repair round hears everything; it is silent about items in which
     a rule found an error already, and does not run while items have the wrong shape.
@@ -49,11 +62,20 @@ def design_checks(section: SectionName, *, run: Run, as_of: date | None = None) 
     Args:
         section: name of the section.
         run: tries statements in a sandbox: `dbprompt.ladder.climb`.
+        plans: asks the planner: `dbprompt.plans.plan_queries`; without it there is no plan proof.
         as_of: the day that partitions are counted from; today if not given.
+        settings: which rules count, and how much; each family's report is set by itself.
     """
+    day = as_of or date.today()
+    apply = (settings or RuleSettings()).apply
 
     def check(subject: Subject) -> Report:
-        lower = joined(sum((rule(subject) for rule in rule_checks(section)), Report()))
-        return lower + without_doubles(lower, on_engine(subject, run=run, as_of=as_of or date.today()))
+        lower = joined(sum((apply(rule(subject)) for rule in rule_checks(section)), Report()))
+        lower += apply(without_doubles(lower, on_engine(subject, run=run, as_of=day)))
+        if plans is None:
+            return lower
+        target, version = target_engine(subject), target_major(subject.brief)
+        proven = plan_proof(subject, plans=plans, target=target, version=version, as_of=day)
+        return lower + without_doubles(lower, apply(proven))
 
     return (check,)

@@ -16,8 +16,8 @@ from dbprompt.engines.postgres.observe import LockMode
 from dbprompt.evidence import Severity
 
 __all__ = [
-    "HARMLESS_SECONDS", "MODEL", "Lock", "Loss", "Lost", "Passage", "Sizes", "Step", "Task", "Work", "commands", "duration",
-    "name_of", "severity_of",
+    "HARMLESS_SECONDS", "MODEL", "Lock", "Loss", "Lost", "Passage", "Sizes", "Step", "Task", "Work", "commands",
+    "duration", "name_of", "severity_of",
 ]  # fmt: skip
 
 HARMLESS_SECONDS = 1.0
@@ -26,9 +26,9 @@ _REWRITE_BYTES = 50e6
 _INDEX_ROWS = 1e6
 _CHANGE_ROWS = 1e5
 MODEL = (
-    "times are reckoned, not measured: reading 200 MB/s, rewriting 50 MB/s, an index 1 s per million rows, changing rows 10 s "
-    "per million, at the row width of the rows made up here; expect a factor of three either way, and the wait for "
-    "transactions that already run comes on top"
+    "times are reckoned, not measured: reading 200 MB/s, rewriting 50 MB/s, an index 1 s per million rows, changing "
+    "rows 10 s per million, at the row width of the rows made up here; expect a factor of three either way, and the "
+    "wait for transactions that already run comes on top"
 )
 
 
@@ -249,7 +249,9 @@ class Passage:
         tables = sorted({one.table for one in work})
         rows = [f"{name} at {count:,} rows" for name in tables if (count := self.sizes.of(name)) is not None]
         known = [seconds for one in work if (seconds := self.sizes.seconds(one)) is not None]
-        return f"{duration(sum(known))} for {', '.join(rows)}" if rows else f"for as long as {', '.join(tables)} is large"
+        return (
+            f"{duration(sum(known))} for {', '.join(rows)}" if rows else f"for as long as {', '.join(tables)} is large"
+        )
 
 
 def severity_of(seconds: float | None) -> Severity:
@@ -276,7 +278,11 @@ def commands(step: Step) -> Iterator[tuple[str, str, Node]]:
             inside = node.get("def")
             definition = next(iter(inside.values()), None) if isinstance(inside, dict) else None
             name = str(node.get("name", ""))
-            yield str(node.get("subtype", "")).removeprefix("AT_"), name, definition if isinstance(definition, dict) else {}
+            yield (
+                str(node.get("subtype", "")).removeprefix("AT_"),
+                name,
+                definition if isinstance(definition, dict) else {},
+            )
 
 
 def name_of(relation: object) -> str:

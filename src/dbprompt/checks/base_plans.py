@@ -107,7 +107,7 @@ class Planning:
 
     checker: str
     uncovered: str = ""
-    tables: Tables = Tables(())
+    tables: Tables = field(default_factory=lambda: Tables(()))
     planned: tuple[Planned, ...] = ()
     problem: str = ""
     assumed: tuple[str, ...] = ()

@@ -1,7 +1,8 @@
 """Rules about what a statement does while others wait for it. The engine saw the lock, the rewrite and the scan.
 
 Poor: `CREATE INDEX orders_status ON orders (status)`: nobody can write to orders until it is built.
-Better: `CREATE INDEX CONCURRENTLY orders_status ON orders (status)`, outside a transaction: it waits for writers instead.
+Better: `CREATE INDEX CONCURRENTLY orders_status ON orders (status)`, outside a transaction: it waits for
+writers instead.
 
 A lock that ends within a second by the model is advice; on a table of unknown size it is a warning.
 """
@@ -30,7 +31,9 @@ def _of(passage: Passage, step: Step) -> Iterator[Finding]:
     scans = step.does(Task.SCAN)
     if rewrites:
         code, advice = _rewrite(step)
-        yield _finding(passage, step, code, (*rewrites, *builds), f"it writes every row of {_tables(rewrites)} anew", advice)
+        yield _finding(
+            passage, step, code, (*rewrites, *builds), f"it writes every row of {_tables(rewrites)} anew", advice
+        )
     elif builds:
         code, advice = _build(step)
         yield _finding(passage, step, code, builds, f"it builds {_indexes(step)} on {_tables(builds)}", advice)
@@ -51,15 +54,15 @@ def _rewrite(step: Step) -> tuple[str, str]:
     for kind, name, definition in commands(step):
         if kind == "AlterColumnType":
             return "type_change_rewrites", (
-                f"Add a column of the new type, keep it filled by a trigger, copy {name} over in batches, then swap the "
-                "names; or choose a type that needs no rewrite (a longer varchar, text)"
+                f"Add a column of the new type, keep it filled by a trigger, copy {name} over in batches, then swap "
+                "the names; or choose a type that needs no rewrite (a longer varchar, text)"
             )
         if kind == "AddColumn" and _stored(definition):
             return "rewrite", "Add a plain column, fill it in batches and keep it by a trigger, or compute it in a view"
         if kind == "AddColumn":
             return "volatile_default", (
-                "Add the column without the default, set the default afterwards (it then counts for new rows only), and "
-                "fill the old rows in batches. A constant or now() does not rewrite"
+                "Add the column without the default, set the default afterwards (it then counts for new rows only), "
+                "and fill the old rows in batches. A constant or now() does not rewrite"
             )
     if step.parsed is not None and step.parsed.kind in {"VacuumStmt", "ClusterStmt"}:
         return "rewrite", "Use pg_repack, which locks for moments, or let a plain VACUUM free the space for new rows"
@@ -72,14 +75,17 @@ def _build(step: Step) -> tuple[str, str]:
     for kind, _, _ in commands(step):
         if kind in {"AddConstraint", "AddColumn"}:
             return "blocking_index", (
-                "First CREATE UNIQUE INDEX CONCURRENTLY, outside a transaction, then ADD CONSTRAINT ... USING INDEX, which "
-                "takes moments"
+                "First CREATE UNIQUE INDEX CONCURRENTLY, outside a transaction, then ADD CONSTRAINT ... USING "
+                "INDEX, which takes moments"
             )
         if kind == "AlterColumnType":
-            return "type_change_rewrites", "Add a column of the new type, index it concurrently, fill it in batches, swap names"
+            return (
+                "type_change_rewrites",
+                "Add a column of the new type, index it concurrently, fill it in batches, swap names",
+            )
     return "blocking_index", (
-        "Write CREATE INDEX CONCURRENTLY, outside a transaction; if it fails it leaves an invalid index, which has to be "
-        "dropped before the next try"
+        "Write CREATE INDEX CONCURRENTLY, outside a transaction; if it fails it leaves an invalid index, which has "
+        "to be dropped before the next try"
     )
 
 
@@ -87,20 +93,22 @@ def _scan(step: Step) -> tuple[str, str]:
     for kind, name, definition in commands(step):
         if kind == "SetNotNull":
             return "set_not_null_scan", (
-                f"First ADD CONSTRAINT ... CHECK ({name} IS NOT NULL) NOT VALID, then VALIDATE CONSTRAINT in a transaction "
-                "of its own; SET NOT NULL then trusts the check and reads nothing, and the check can go"
+                f"First ADD CONSTRAINT ... CHECK ({name} IS NOT NULL) NOT VALID, then VALIDATE CONSTRAINT in a "
+                "transaction of its own; SET NOT NULL then trusts the check and reads nothing, and the check can go"
             )
-        if kind == "AddConstraint" or (kind == "AddColumn" and any(key == "Constraint" for key, _ in nodes(definition))):
+        if kind == "AddConstraint" or (
+            kind == "AddColumn" and any(key == "Constraint" for key, _ in nodes(definition))
+        ):
             return "constraint_not_valid_first", (
-                "Add the constraint NOT VALID, which takes moments and holds for new rows, then VALIDATE CONSTRAINT in a "
-                "transaction of its own, which lets others write"
+                "Add the constraint NOT VALID, which takes moments and holds for new rows, then VALIDATE CONSTRAINT "
+                "in a transaction of its own, which lets others write"
             )
         if kind == "AlterColumnType":
             return "type_change_rewrites", "Add a NOT VALID check for the narrower type and validate it first"
         if kind == "AttachPartition":
             return "constraint_not_valid_first", (
-                "Give the new partition a CHECK constraint that repeats its bounds, validated, before it is attached: the "
-                "scan is then left out"
+                "Give the new partition a CHECK constraint that repeats its bounds, validated, before it is "
+                "attached: the scan is then left out"
             )
     return "blocking_scan", "Do that part in a transaction that holds no such lock, before or after this one"
 

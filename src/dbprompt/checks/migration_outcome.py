@@ -1,8 +1,8 @@
 """Rules about what a migration leaves: the rows, those who read them, and the way back.
 
 Poor: `ALTER TABLE users DROP COLUMN phone` with a `down` that adds an empty column of that name.
-Better: copy the values to where they will live, move the readers, and drop the column in a later migration, as a loss that
-is declared.
+Better: copy the values to where they will live, move the readers, and drop the column in a later migration, as a loss
+that is declared.
 """
 
 from __future__ import annotations
@@ -60,19 +60,19 @@ def _lost(loss: Loss, *, meant: bool) -> str:
         return f"{_subject(loss)} is lost with its values, as declared.{back}"
     if loss.what is Lost.ROWS:
         return (
-            f"{loss.count} of the rows of {loss.table} made up here are gone.{back} Keep them, or name {loss.table} in `losing` if "
-            "they are meant to go."
+            f"{loss.count} of the rows of {loss.table} made up here are gone.{back} Keep them, or name {loss.table} "
+            "in `losing` if they are meant to go."
         )
     return (
-        f"{_subject(loss)} is lost, and its values were found nowhere else ({loss.count} rows here held one).{back} Copy them "
-        f"first, rename instead of dropping, or name {loss.name} in `losing` if they are meant to go."
+        f"{_subject(loss)} is lost, and its values were found nowhere else ({loss.count} rows here held one).{back} "
+        f"Copy them first, rename instead of dropping, or name {loss.name} in `losing` if they are meant to go."
     )
 
 
 def _changed(loss: Loss, where: str) -> Finding:
     message = (
-        f"{loss.count} values of {loss.name} are others than before, or read otherwise. If no statement is meant to change "
-        "them, look for a cast that rounds or cuts, or a trigger."
+        f"{loss.count} values of {loss.name} are others than before, or read otherwise. If no statement is meant to "
+        "change them, look for a cast that rounds or cuts, or a trigger."
     )
     return Finding("migration.data_changed", Severity.WARNING, where, message)
 
@@ -91,7 +91,8 @@ def _culprit(steps: tuple[Step, ...], loss: Loss) -> Step | None:
             if loss.table in _dropped(body) or body.get("removeType") == "OBJECT_SCHEMA":
                 return step
         elif step.parsed.kind in {"TruncateStmt", "DeleteStmt"} and loss.what is Lost.ROWS:
-            relations = body.get("relations") if step.parsed.kind == "TruncateStmt" else [{"RangeVar": body.get("relation")}]
+            relation: Json = {"RangeVar": body.get("relation")}
+            relations = body.get("relations") if step.parsed.kind == "TruncateStmt" else [relation]
             if loss.table in _names(relations):
                 return step
         elif loss.column and _alters(step, loss):
@@ -118,7 +119,9 @@ def _dropped(body: Node) -> set[str]:
 
 def _names(relations: Json) -> set[str]:
     return {
-        name_of(item.get("RangeVar")) for item in (relations if isinstance(relations, list) else ()) if isinstance(item, dict)
+        name_of(item.get("RangeVar"))
+        for item in (relations if isinstance(relations, list) else ())
+        if isinstance(item, dict)
     }
 
 
@@ -149,8 +152,8 @@ def _readers(passage: Passage, step: Step) -> Iterator[Finding]:
         gone = f"column {table}.{', '.join(dropped)} is gone" if dropped and table in old else ""
     if gone:
         message = (
-            f"From here on {gone}: programs that still run with the old name fail. First ship a version that does not use "
-            "it (or leave a view under the old name), then change it in a later migration."
+            f"From here on {gone}: programs that still run with the old name fail. First ship a version that does "
+            "not use it (or leave a view under the old name), then change it in a later migration."
         )
         yield Finding("migration.drop_or_rename_breaks_readers", Severity.WARNING, step.where, message)
 
@@ -160,8 +163,9 @@ def _again(passage: Passage) -> Iterator[Finding]:
         number, outcome = passage.again[0]
         more = f" ({len(passage.again)} statements fail)" if len(passage.again) > 1 else ""
         message = (
-            f"The script does not run a second time: {outcome.message}{more}. If it can be left half done (it is not one "
-            "transaction), write IF NOT EXISTS, IF EXISTS or ON CONFLICT DO NOTHING, or test the catalogue first."
+            f"The script does not run a second time: {outcome.message}{more}. If it can be left half done (it is not "
+            "one transaction), write IF NOT EXISTS, IF EXISTS or ON CONFLICT DO NOTHING, or test the catalogue "
+            "first."
         )
         yield Finding("migration.not_rerunnable", Severity.ADVICE, passage.steps[number].where, message)
     elif passage.drift:
@@ -178,7 +182,9 @@ def _down(passage: Passage) -> Iterator[Finding]:
     orders = [one for one in passage.undone if one.kind == "column order"]
     enums = [one for one in passage.undone if one.kind == "enum"]
     if serious:
-        listed = "; ".join(map(str, serious[:_SHOWN])) + (f"; and {len(serious) - _SHOWN} more" if len(serious) > _SHOWN else "")
+        listed = "; ".join(map(str, serious[:_SHOWN])) + (
+            f"; and {len(serious) - _SHOWN} more" if len(serious) > _SHOWN else ""
+        )
         yield _undone(Severity.ERROR, f"After up and down the schema is not what it was: {listed}. Undo these too")
     if enums:
         yield _undone(Severity.WARNING, _enums(enums))
@@ -195,6 +201,6 @@ def _undone(severity: Severity, message: str) -> Finding:
 def _enums(differences: list[Difference]) -> str:
     listed = "; ".join(map(str, differences))
     return (
-        f"After up and down {listed}: PostgreSQL cannot remove an enum value. Make the type anew under another name and "
-        "convert the columns, or leave the value unused"
+        f"After up and down {listed}: PostgreSQL cannot remove an enum value. Make the type anew under another name "
+        "and convert the columns, or leave the value unused"
     )

@@ -1,8 +1,9 @@
 """Each table is in the normal form that the schema claims, as far as the declared dependencies tell.
 
 Poor: `addresses (id, street, zip, city)` in a schema that claims 3NF and declares `zip -> city`: a city is renamed in
-one row and not in the next. Better: `zip_codes (zip, city)` and `addresses (id, street, zip)`; or the copy is meant, and
-stands in `denormalized` with what keeps it in step.
+one row and not in the next.
+Better: `zip_codes (zip, city)` and `addresses (id, street, zip)`; or the copy is meant, and stands in `denormalized`
+with what keeps it in step.
 
 Dependencies cannot be read from DDL, only keys can: so a schema that declares none has nothing to violate, and the
 verdict says so. A unique constraint counts as a key; a row in which its columns are null is outside what a dependency
@@ -89,8 +90,8 @@ def _told(schema: Schema, table: Table, where: str, violation: Violation) -> Ite
         "BCNF": f"{fixing} is no key of it, though {fixed} is part of one",
     }[violation.breaks]
     message = (
-        f"{table.name} is not in {violation.breaks}, and the schema claims {schema.normal_form}: {fixing} fixes {fixed}, "
-        f"and {because}. {_remedy(schema, table, violation)}, or list {fixed} in denormalized"
+        f"{table.name} is not in {violation.breaks}, and the schema claims {schema.normal_form}: {fixing} fixes "
+        f"{fixed}, and {because}. {_remedy(schema, table, violation)}, or list {fixed} in denormalized"
     )
     yield error(_CODES[violation.breaks], where, message)
     message = (
@@ -108,4 +109,4 @@ def _remedy(schema: Schema, table: Table, violation: Violation) -> str:
         home = schema.table(key.references)
         if home is not None and frozenset(key.columns) == left and all(home.column(name) for name in right):
             return f"{home.name} has it already: drop {moved} from {table.name}"
-    return f"Make a table of {listing(sorted(left))} (its key) and {moved}, refer to it, and drop {moved} from {table.name}"
+    return f"Make a table of {listing(sorted(left))} (its key) and {moved}, refer to it, and drop {moved} here"

@@ -95,7 +95,9 @@ def _following(
     errors = [
         finding
         for finding in kept
-        if finding.severity is Severity.ERROR and family_of(finding.code) not in NOT_RULES and _lies_in(finding, verdict)
+        if finding.severity is Severity.ERROR
+        and family_of(finding.code) not in NOT_RULES
+        and _lies_in(finding, verdict)
     ]
     unheard = dict.fromkeys(finding.code for finding in ignored if _lies_in(finding, verdict))
     note = f"ignored by the settings: {', '.join(unheard)}" if unheard else ""

@@ -9,6 +9,7 @@ from rich.table import Table
 from dbprompt.evidence import Evidence, Severity, Status
 from dbprompt.messages import Usage
 from dbprompt.render.evidence import EvidenceRow, evidence_rows, evidence_summary, status_words
+from dbprompt.render.plans import plan_rows
 from dbprompt.result import Result
 
 __all__ = ["print_evidence", "print_result"]
@@ -20,6 +21,7 @@ _SEVERITIES = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.ADVIC
 def print_result(screen: Console, result: Result) -> None:
     """The evidence, and what the answers cost."""
     screen.print()
+    _print_plans(screen, result.evidence)
     print_evidence(screen, result.evidence)
     _print_usage(screen, result)
 
@@ -42,6 +44,17 @@ def print_evidence(screen: Console, evidence: Evidence) -> None:
         screen.print(f"[{style}]{finding.severity}[/] {finding.code} [dim]{escape(finding.where)}[/]", highlight=False)
         screen.print(f"  {escape(finding.message)}", highlight=False)
     screen.print(evidence_summary(evidence), highlight=False)
+
+
+def _print_plans(screen: Console, evidence: Evidence) -> None:
+    rows = plan_rows(evidence.exhibits)
+    table = Table("query", "volume", "served by", title="Plans", title_justify="left")
+    table.add_column("cost", justify="right")
+    table.add_column("without it", justify="right")
+    for row in rows:
+        table.add_row(*map(escape, (row.query, row.volume, row.served, row.cost, row.without)))
+    if rows:
+        screen.print(table)
 
 
 def _checkers(row: EvidenceRow) -> str:

@@ -10,12 +10,14 @@ from dbprompt.brief import Brief
 from dbprompt.capacity import Capacity, capacity_of
 from dbprompt.checks import design_checks
 from dbprompt.checks.base_design import artefacts
+from dbprompt.checks.settings import RuleSettings
 from dbprompt.checks.subject import Subject
 from dbprompt.errors import Problem, VariableError
 from dbprompt.evidence import Evidence, Report, Status, Tier, Verdict
 from dbprompt.jobs.base import JobSettings, failure, repair_items
 from dbprompt.ladder import climb
 from dbprompt.messages import Origin, OutputSchema
+from dbprompt.plans import plan_queries
 from dbprompt.prompts.from_brief import fill_from_brief
 from dbprompt.prompts.prompt import Prompt
 from dbprompt.render.postgres import outline
@@ -44,6 +46,7 @@ class DesignJob:
         variables: values for the prompt's slots; they go before what the brief fills.
         sections: which to ask for; the prompt's sections by default.
         start: sections that are there already. They are checked first and asked for only where they fail.
+        rules: which rules count, and how much.
     """
 
     prompt: Prompt
@@ -54,6 +57,7 @@ class DesignJob:
     provenance: str
     start: DatabaseDesign
     as_of: date
+    rules: RuleSettings = field(default_factory=RuleSettings)
     design: DatabaseDesign = field(default_factory=DatabaseDesign)
     turns: list[TurnUsage] = field(default_factory=list)
     _reports: dict[SectionName, Report] = field(default_factory=dict)
@@ -71,13 +75,17 @@ class DesignJob:
         settings: JobSettings,
         provenance: str,
         as_of: date | None = None,
+        ignore: Iterable[str] = (),
+        severity: Mapping[str, str] | None = None,
     ) -> DesignJob:
         """A job at its beginning.
 
         Raises:
             VariableError: the prompt's variables cannot be filled, or `sections` names one that there is not; nothing
                 was asked yet.
+            RuleError: `ignore`, `severity` or the brief's `rules` name a rule that there is not.
         """
+        wished = RuleSettings.of(brief.rules.ignore, brief.rules.severity, where="rules.") if brief else None
         asked = tuple(sections) if sections is not None else prompt.sections
         strangers = [name for name in asked if name not in SECTIONS]
         if strangers:
@@ -94,6 +102,7 @@ class DesignJob:
             provenance=provenance,
             start=start or DatabaseDesign(),
             as_of=as_of or date.today(),
+            rules=RuleSettings.of(ignore, severity, base=wished),
             _capacity=capacity_of(brief) if brief else None,
         )
 
@@ -125,7 +134,7 @@ class DesignJob:
 
     def checker(self, name: SectionName) -> Callable[[Candidate[Section]], Report]:
         """Everything that is checked about one section in its place: rules, parsers, the engine."""
-        checks = design_checks(name, run=climb, as_of=self.as_of)
+        checks = design_checks(name, run=climb, plans=plan_queries, as_of=self.as_of, settings=self.rules)
 
         def check(candidate: Candidate[Section]) -> Report:
             design = self.design.with_section(name, candidate.value)

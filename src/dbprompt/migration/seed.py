@@ -1,7 +1,7 @@
 """Rows for the tables of a schema, so that a migration has data to keep: by type, honouring keys and constraints.
 
-Nothing here proves that a constraint holds: values are offered, and the engine takes them or refuses. A table that takes
-none is named with its reason.
+Nothing here proves that a constraint holds: values are offered, and the engine takes them or refuses. A table that
+takes none is named with its reason.
 """
 
 from __future__ import annotations
@@ -14,14 +14,15 @@ from enum import Enum
 
 from dbprompt.engines.base import Outcome
 from dbprompt.engines.postgres.sandbox import PostgresSandbox
-from dbprompt.migration.values import Field, candidates, literals, quoted
+from dbprompt.migration.values import Field, candidates, literals
 
-__all__ = ["Hints", "Mode", "Seeds", "seed"]
+__all__ = ["Hints", "Mode", "Reference", "Seeds", "seed"]
 
 ROWS = 12
 _TRIES = 160
 _PER_COLUMN = 8
-Hints = Mapping[tuple[str, str], tuple[str, ...]]
+_COMBINATIONS = 4096
+_TAKEN = "23505"
 
 _COLUMNS = """
 WITH RECURSIVE bases AS (
@@ -49,10 +50,48 @@ LEFT JOIN bases b ON b.domain = a.atttypid AND b.typtype <> 'd'
 JOIN pg_type t ON t.oid = coalesce(b.oid, a.atttypid)
 WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.oid >= 16384 ORDER BY c.oid, a.attnum
 """
+_NAMES = """
+SELECT attnum, quote_ident(attname) FROM pg_attribute WHERE attrelid = $1::oid AND attnum = ANY ($2::int2[])
+"""
+_PROMISED = """
+WITH names AS (SELECT c.oid, CASE n.nspname WHEN 'public' THEN '' ELSE n.nspname || '.' END || c.relname AS name
+               FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind IN ('r', 'p') AND c.oid >= 16384)
+SELECT s.oid,
+       (SELECT array_agg(a.attnum ORDER BY array_position($2::text[], a.attname::text))::text FROM pg_attribute a
+        WHERE a.attrelid = s.oid AND a.attname = ANY ($2::text[])),
+       t.oid,
+       CASE WHEN $4 = '{}' THEN (SELECT conkey::text FROM pg_constraint k WHERE k.conrelid = t.oid AND k.contype = 'p')
+            ELSE (SELECT array_agg(a.attnum ORDER BY array_position($4::text[], a.attname::text))::text
+                  FROM pg_attribute a WHERE a.attrelid = t.oid AND a.attname = ANY ($4::text[])) END
+FROM names s, names t WHERE s.name = $1 AND t.name = $3
+"""
 _KEYS = """
 SELECT conrelid, confrelid, conkey::text, confkey::text FROM pg_constraint
 WHERE contype = 'f' AND conparentid = 0 AND conrelid >= 16384 ORDER BY oid
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A foreign key that the migration will add: tables and columns by name; no target columns for the primary key."""
+
+    table: str
+    columns: tuple[str, ...]
+    target: str
+    targets: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Hints:
+    """What the migration's own text says about the rows that it expects.
+
+    Args:
+        values: literals, by table and column.
+        references: foreign keys that it adds.
+    """
+
+    values: Mapping[tuple[str, str], tuple[str, ...]]
+    references: tuple[Reference, ...] = ()
 
 
 class Mode(Enum):
@@ -107,7 +146,7 @@ def seed(sandbox: PostgresSandbox, hints: Hints, mode: Mode) -> Seeds:
 
     Args:
         sandbox: its statements run as the role that owns the tables, so that nothing of the script gets more rights.
-        hints: further values to try, by table and column.
+        hints: what the migration expects of the rows.
         mode: with or without NULL, or no rows at all.
     """
     tables = _tables(sandbox, hints)
@@ -138,43 +177,35 @@ class _Filler:
         unknown = [field.name for field in self._table.fields if not self._options(field, 0)]
         if unknown:
             return 0, f"nothing is known about the type of {', '.join(unknown)}"
-        together = [self._row(row, ()) for row in range(ROWS)]
-        outcome = self._insert(together)
-        if outcome.ok:
+        if self._insert([self._row(row, ()) for row in range(ROWS)]).ok:
             return ROWS, ""
-        done = 0
+        done, reason = 0, ""
         for row in range(ROWS):
             refusal = self._one(row)
-            if refusal is None:
-                done += 1
-            elif not done and row:
-                return 0, refusal.message
-            else:
-                outcome = refusal
-        return done, outcome.message
+            reason, done = refusal or reason, done + (not refusal)
+            if not done:  # the first row was tried with everything there is
+                break
+        return done, reason
 
-    def _one(self, row: int) -> Outcome | None:
-        """Tries one row with ever other values; the last refusal, or None once the engine took it."""
-        options = [self._options(field, row)[:_PER_COLUMN] for field in self._table.fields]
+    def _one(self, row: int) -> str:
+        """Tries one row with ever other values: what the engine said last against it, or nothing once it took it."""
         outcome = self._insert([self._row(row, self._choice)])
-        culprit = ""
-        for picks in self._other_choices(outcome, options):
-            if outcome.ok:
-                return None
+        if outcome.ok or outcome.code == _TAKEN:
+            return outcome.message
+        options = [self._options(field, row)[:_PER_COLUMN] for field in self._table.fields]
+        for picks in self._other_choices(options):
             outcome = self._insert([self._row(row, picks)])
             if outcome.ok:
                 self._choice = picks
-                return None
-            culprit = culprit or outcome.message
-        return None if outcome.ok else outcome
+                return ""
+        return outcome.message
 
-    def _other_choices(self, outcome: Outcome, options: list[tuple[str, ...]]) -> Iterator[tuple[int, ...]]:
-        """Combinations of the columns that have more than one candidate, for those that constraints name first."""
-        free = [at for at, field in enumerate(self._table.fields) if field.hints] or list(range(len(options)))
-        ranges = [range(len(options[at])) if at in free else range(1) for at in range(len(options))]
-        if not outcome.ok and outcome.code != "23505":
-            combinations = sorted(itertools.islice(itertools.product(*ranges), 4096), key=sum)
-            yield from itertools.islice(combinations, 1, _TRIES)
+    def _other_choices(self, options: list[tuple[str, ...]]) -> Iterator[tuple[int, ...]]:
+        """Combinations of candidates, nearest to the likeliest first; of columns with constraints, if there are any."""
+        free = {at for at, field in enumerate(self._table.fields) if field.hints} or set(range(len(options)))
+        ranges = [range(len(tried)) if at in free else range(1) for at, tried in enumerate(options)]
+        combinations = sorted(itertools.islice(itertools.product(*ranges), _COMBINATIONS), key=sum)
+        return itertools.islice(combinations, 1, _TRIES)
 
     def _row(self, row: int, picks: tuple[int, ...]) -> str:
         values = []
@@ -203,19 +234,15 @@ class _Filler:
         if target is None:
             return ()
         numbers = "{" + ",".join(map(str, key.targets)) + "}"
-        names = dict(
-            self._sandbox.rows(
-                "SELECT attnum, quote_ident(attname) FROM pg_attribute WHERE attrelid = $1::oid AND attnum = ANY ($2::int2[])",
-                str(key.target), numbers,
-            )
-        )  # fmt: skip
-        columns = ", ".join(f"format('%L', {names[str(number)]})" for number in key.targets)
+        found = self._sandbox.rows(_NAMES, str(key.target), numbers)
+        names = {int(number or 0): name for number, name in found}
+        columns = ", ".join(f"format('%L', {names[number]})" for number in key.targets)
         return tuple(self._sandbox.rows(f"SELECT {columns} FROM {target.sql} ORDER BY 1 LIMIT {ROWS}"))  # noqa: S608
 
     def _insert(self, rows: list[str]) -> Outcome:
         table = self._table
         if not table.fields:
-            return self._sandbox.run(f"INSERT INTO {table.sql} DEFAULT VALUES")  # noqa: S608
+            return self._sandbox.run(f"INSERT INTO {table.sql} DEFAULT VALUES")
         names = ", ".join(_quote(field.name) for field in table.fields)
         return self._sandbox.run(f"INSERT INTO {table.sql} ({names}) VALUES {', '.join(rows)}")  # noqa: S608
 
@@ -229,7 +256,7 @@ def _tables(sandbox: PostgresSandbox, hints: Hints) -> dict[int, _Table]:
         found = fields.setdefault(int(oid), [])
         if has_default == "t":
             continue
-        further = hints.get((table if schema == "public" else f"{schema}.{table}", column), ())
+        further = hints.values.get((table if schema == "public" else f"{schema}.{table}", column), ())
         found.append(
             Field(
                 name=column,
@@ -238,15 +265,32 @@ def _tables(sandbox: PostgresSandbox, hints: Hints) -> dict[int, _Table]:
                 length=_length(kind, int(modifier)),
                 labels=tuple(labels.split("\x1f")) if row[9] is not None else (),
                 nullable=nullable == "t",
-                hints=tuple(dict.fromkeys((*literals(checks), *further))),
+                hints=literals(checks),
+                wanted=further,
             )
         )
     keys: dict[int, list[_Key]] = {}
     for source, target, columns, targets in sandbox.rows(_KEYS):
         keys.setdefault(int(source or 0), []).append(_Key(int(target or 0), _numbers(columns), _numbers(targets)))
+    for reference in hints.references:
+        key = _promised(sandbox, reference)
+        if key is not None:
+            keys.setdefault(key[0], []).append(key[1])
     return {
-        oid: _Table(oid, *names[oid], fields=tuple(found), keys=tuple(keys.get(oid, ()))) for oid, found in fields.items()
+        oid: _Table(oid, *names[oid], fields=tuple(found), keys=tuple(keys.get(oid, ())))
+        for oid, found in fields.items()
     }
+
+
+def _promised(sandbox: PostgresSandbox, reference: Reference) -> tuple[int, _Key] | None:
+    """A foreign key to come, by numbers; None if it names what is not there yet."""
+    values = (reference.table, "{" + ",".join(reference.columns) + "}", reference.target)
+    found = sandbox.rows(_PROMISED, *values, "{" + ",".join(reference.targets) + "}")
+    if not found or None in found[0]:
+        return None
+    source, columns, target, targets = found[0]
+    key = _Key(int(target or 0), _numbers(columns), _numbers(targets))
+    return (int(source or 0), key) if len(key.columns) == len(key.targets) else None
 
 
 def _length(kind: str, modifier: int) -> int:
@@ -263,15 +307,17 @@ def _numbers(text: str | None) -> tuple[int, ...]:
     return tuple(map(int, re.findall(r"\d+", str(text))))
 
 
-def _parents_first(tables: Mapping[int, _Table]) -> list[_Table]:
+def _parents_first(tables: Mapping[int, _Table]) -> Iterator[_Table]:
     """Tables after those that they refer to; in a circle, the one whose references may be empty first."""
-    waiting, found = dict(tables), list[_Table]()
+    waiting = dict(tables)
     while waiting:
-        ready = [one for one in waiting.values() if not any(key.target in waiting for key in _hard(one))]
-        for one in ready or list(waiting.values())[:1]:
-            found.append(one)
-            del waiting[one.number]
-    return sorted(found, key=lambda one: any(key.target in waiting for key in one.keys))
+        for one in waiting.values():
+            if not any(key.target in waiting and key.target != one.number for key in one.keys):
+                break
+        else:
+            one = next((one for one in waiting.values() if not any(key.target in waiting for key in _hard(one))), one)
+        del waiting[one.number]
+        yield one
 
 
 def _hard(table: _Table) -> Iterator[_Key]:
@@ -282,6 +328,3 @@ def _hard(table: _Table) -> Iterator[_Key]:
 
 def _quote(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
-
-
-__all__ += ["quoted"]

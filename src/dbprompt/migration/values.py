@@ -29,6 +29,7 @@ class Field:
         labels: of an enum.
         nullable: whether it may be NULL.
         hints: literals of its CHECK constraints and partition bounds.
+        wanted: literals that the migration itself will ask for.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Field:
     labels: tuple[str, ...] = ()
     nullable: bool = False
     hints: tuple[str, ...] = ()
+    wanted: tuple[str, ...] = ()
 
 
 def quoted(text: str) -> str:
@@ -62,19 +64,19 @@ def candidates(field: Field, row: int) -> tuple[str, ...]:
     make = _MAKERS.get(field.type)
     if make is None:
         return ("NULL",) if field.nullable else ()
-    tried = [make(field, row), *_hinted(field, row)]
+    tried = [*_near(field, field.wanted, row), make(field, row), *_near(field, field.hints, row)]
     return tuple(dict.fromkeys([*tried, *(["NULL"] if field.nullable else [])]))
 
 
-def _hinted(field: Field, row: int) -> list[str]:
-    """Values near the constants of its constraints."""
-    if not field.hints:
+def _near(field: Field, hints: tuple[str, ...], row: int) -> list[str]:
+    """Values near the constants of constraints."""
+    if not hints:
         return []
     if field.type in _NUMBERS:
-        numbers = [float(hint) for hint in field.hints if _NUMBER.fullmatch(hint)]
+        numbers = [float(hint) for hint in hints if _NUMBER.fullmatch(hint)]
         near = [value for number in numbers for value in (number + 1, number, number - 1)]
         return [f"{value:g}" if value % 1 else str(int(value)) for value in near]
-    turned = field.hints[row % len(field.hints) :] + field.hints[: row % len(field.hints)]
+    turned = hints[row % len(hints) :] + hints[: row % len(hints)]
     if field.type not in _TEXTS:
         return [quoted(hint) for hint in turned]
     words = [hint for hint in turned if not _NUMBER.fullmatch(hint)]
@@ -152,6 +154,6 @@ _MAKERS: dict[str, _Maker] = {
     "daterange": lambda field, row: f"'[2026-01-{row % 27 + 1:02d},2026-01-{row % 27 + 2:02d})'",
     "tsrange": lambda field, row: f"'[2026-01-{row % 27 + 1:02d},2026-01-{row % 27 + 2:02d})'",
     "tstzrange": lambda field, row: f"'[2026-01-{row % 27 + 1:02d},2026-01-{row % 27 + 2:02d})'",
-    "bit": lambda field, row: f"B'{row % 2**max(field.length, 1):0{max(field.length, 1)}b}'"[: field.length + 3],
+    "bit": lambda field, row: f"B'{row % 2 ** max(field.length, 1):0{max(field.length, 1)}b}'"[: field.length + 3],
     "varbit": lambda field, row: f"B'{row:b}'",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -10,12 +11,14 @@ from dbprompt.evidence import Exhibit
 from dbprompt.messages import Json
 from dbprompt.render.markdown import cell, code, fenced, table
 
-__all__ = ["PLAN", "PlanRow", "cost_words", "plan_markdown", "plan_rows", "plan_text"]
+__all__ = ["PLAN", "PlanRow", "cost_words", "plain_condition", "plan_markdown", "plan_rows", "plan_text"]
 
 PLAN = "plan"
 """Under this key an exhibit's data holds EXPLAIN's JSON, which tells an exhibit of a plan from others."""
 
 _LONGEST = 140
+_CAST = re.compile(r"(?<=['\w])::(?:character varying|timestamp with(?:out)? time zone|\w+)(?:\[\])?")
+_CAST_NAME = re.compile(r"\((\w+)\)::text")
 _APPENDS = {"Append", "Merge Append"}
 
 
@@ -64,10 +67,21 @@ def plan_markdown(exhibits: Iterable[Exhibit]) -> Iterator[str]:
     plans = [one for one in exhibits if isinstance(one.data, dict) and PLAN in one.data]
     if not plans:
         return
-    rows = plan_rows(plans)
-    cells = ((code(r.query), cell(r.volume), cell(r.served), r.cost, cell(r.without)) for r in rows)
+    cells = ((code(r.query), cell(r.volume), cell(r.served), r.cost, cell(r.without)) for r in plan_rows(plans))
     yield table(("Query", "Volume", "Served by", "Cost", "Without it"), cells, align="lllr")
-    yield fenced("\n\n".join(f"{one.title}\n{one.text}" for one in plans), "text")
+    yield fenced("\n".join(_trees(plans)), "text")
+
+
+def _trees(plans: Iterable[Exhibit]) -> Iterator[str]:
+    """The tree of each query, once if it is the same at all volumes."""
+    volumes: dict[tuple[str, str], list[str]] = {}
+    for one in plans:
+        data = one.data if isinstance(one.data, dict) else {}
+        tree = one.text.rpartition("\n")[0]  # the last line holds the costs, which the table has
+        volumes.setdefault((str(data.get("query")), tree), []).append(str(data.get("volume")))
+    for (query, tree), at in volumes.items():
+        yield f"{query} ({', '.join(at)})"
+        yield from (f"  {line}" for line in tree.splitlines())
 
 
 def _row(data: Mapping[str, Json]) -> PlanRow:
@@ -111,8 +125,10 @@ def _label(plan: Plan) -> str:
         return f"{name} by {_short(', '.join(plan.words('Sort Key')))}"
     if plan.kind == "ModifyTable":
         return f"{plan.text('Operation')} {plan.relation}"
-    conditions = [_bare(plan.text(key)) for key in ("Index Cond", "Hash Cond", "Merge Cond") if plan.text(key)]
-    conditions += [f"filter {_bare(plan.text('Filter'))}"] if plan.text("Filter") else []
+    conditions = [
+        plain_condition(plan.text(key)) for key in ("Index Cond", "Hash Cond", "Merge Cond") if plan.text(key)
+    ]
+    conditions += [f"filter {plain_condition(plan.text('Filter'))}"] if plan.text("Filter") else []
     parts = [name, plan.index, f"on {plan.relation}" if plan.relation else ""]
     parts += [f"({_short('; '.join(conditions))})"] if conditions else []
     return " ".join(part for part in parts if part)
@@ -123,6 +139,15 @@ def _kind(plan: Plan) -> str:
     parallel = "Parallel " if plan.json.get("Parallel Aware") is True else ""
     strategy = {"Hashed": "Hash ", "Sorted": "Group "}.get(plan.text("Strategy"), "")
     return f"{parallel}{strategy}{plan.kind}{backward}"
+
+
+def plain_condition(condition: str) -> str:
+    """A condition of a plan as a person would write it.
+
+    >>> plain_condition("((status)::text = 'shipped'::text)")
+    "status = 'shipped'"
+    """
+    return _short(_bare(_CAST.sub("", _CAST_NAME.sub(r"\1", condition))))
 
 
 def _bare(condition: str) -> str:

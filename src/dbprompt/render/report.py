@@ -14,6 +14,7 @@ from dbprompt.render.capacity import capacity_markdown
 from dbprompt.render.evidence import evidence_markdown, evidence_rows, evidence_summary, findings_markdown
 from dbprompt.render.markdown import cell, code, count, fenced, table, text
 from dbprompt.render.mermaid import er_diagram
+from dbprompt.render.plans import plan_markdown
 from dbprompt.render.postgres import type_name
 from dbprompt.render.selection import selection_markdown
 from dbprompt.sections import DatabaseDesign
@@ -55,6 +56,7 @@ def report_markdown(design: DatabaseDesign, evidence: Evidence, about: Backgroun
         *_tables(design),
         *_indexes(design),
         *_queries(design, about.brief),
+        *_plans(evidence),
         *_evidence(evidence),
         *_made(about),
     ]
@@ -188,6 +190,17 @@ def _query(query: Query, brief: Brief | None) -> Iterator[str]:
     if query.next_page_sql is not None:
         yield "Later pages:"
         yield fenced(query.next_page_sql, "sql")
+
+
+def _plans(evidence: Evidence) -> Iterator[str]:
+    parts = tuple(plan_markdown(evidence.exhibits))
+    if parts:
+        yield "## Plans"
+        yield (
+            "What PostgreSQL's planner does at the brief's volumes, told by statistics; nothing was loaded. A cost "
+            "compares plans of one query, with an index and without it. It is no time."
+        )
+        yield from parts
 
 
 def _evidence(evidence: Evidence) -> Iterator[str]:

@@ -8,11 +8,12 @@ after the tables of `setup.sql`.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Literal, TypeAlias
+from typing import ClassVar, Literal, TypeAlias
+
+from pydantic import ConfigDict, TypeAdapter
 
 from dbprompt.evidence import Severity
 
@@ -37,8 +38,8 @@ NOT_RULES = {
 }
 """Families of findings that are no rule's: their codes end in the engine's or pydantic's own word."""
 
+_STRICT = ConfigDict(extra="forbid")  # a misspelt key in a page is an error
 Reads: TypeAlias = Literal["design", "sql", "migration", "plan"]
-_PAGES = ("claims", "families", "mistakes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,7 @@ class Rule:
         fixed: why it cannot be ignored; empty if it can.
     """
 
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
     id: str
     severity: Severity
     reads: tuple[Reads, ...]
@@ -91,6 +93,7 @@ class Mistake:
         check: what looks, in a few words.
     """
 
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
     title: str
     rules: tuple[str, ...]
     check: str
@@ -107,10 +110,16 @@ class Claim:
         shows: a query whose one value is true afterwards.
     """
 
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
     claim: str
     truth: str
     sql: str
     shows: str
+
+
+_rule = TypeAdapter(Rule)
+_mistake = TypeAdapter(Mistake)
+_claim = TypeAdapter(Claim)
 
 
 def family_of(code: str) -> str:
@@ -125,15 +134,12 @@ def family_of(code: str) -> str:
 @cache
 def catalogue() -> dict[str, Rule]:
     """Every rule by its id, family by family."""
-    found: dict[str, Rule] = {}
-    for family in families():
-        for name, entry in _page(family).items():
-            made = {key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()}
-            made["severity"] = Severity(str(made["severity"]))
-            made["also"] = tuple(Severity(level) for level in entry.get("also", ()))
-            rule = Rule(id=f"{family}.{name}", **made)
-            found[rule.id] = rule
-    return found
+    rules = (
+        _rule.validate_python({"id": f"{family}.{name}", **entry})
+        for family in families()
+        for name, entry in _page(family).items()
+    )
+    return {rule.id: rule for rule in rules}
 
 
 @cache
@@ -144,12 +150,12 @@ def families() -> dict[str, str]:
 
 def mistakes() -> tuple[Mistake, ...]:
     """The twenty-five mistakes that models make most, most repeated first."""
-    return tuple(Mistake(title, tuple(entry["rules"]), entry["check"]) for title, entry in _page("mistakes").items())
+    return tuple(_mistake.validate_python({"title": title, **entry}) for title, entry in _page("mistakes").items())
 
 
 def false_claims() -> tuple[Claim, ...]:
     """What no rule here says, because the engine says otherwise."""
-    return tuple(Claim(claim, **entry) for claim, entry in _page("claims").items())
+    return tuple(_claim.validate_python({"claim": claim, **entry}) for claim, entry in _page("claims").items())
 
 
 @cache
@@ -162,12 +168,6 @@ def example_setup() -> str:
 def settable(*, fixed: bool = False) -> frozenset[str]:
     """Ids of the rules that can be ignored or graded otherwise; with `fixed`, of those that cannot."""
     return frozenset(code for code, rule in catalogue().items() if bool(rule.fixed) is fixed)
-
-
-def in_order(ids: Iterable[str]) -> tuple[Rule, ...]:
-    """Rules in the order of the catalogue."""
-    wanted = set(ids)
-    return tuple(rule for code, rule in catalogue().items() if code in wanted)
 
 
 def _page(name: str) -> dict[str, dict[str, object]]:

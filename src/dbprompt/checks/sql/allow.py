@@ -81,24 +81,22 @@ _OUTSIDE = {
     "AlterDatabaseRefreshCollStmt": "a database",
     "AlterDatabaseStmt": "a database",
     "AlterFdwStmt": "a foreign data wrapper",
-    "AlterForeignServerStmt": "a foreign server",
     "AlterSubscriptionStmt": "a subscription",
     "AlterTableMoveAllStmt": "a tablespace",
     "AlterTableSpaceOptionsStmt": "a tablespace",
-    "AlterUserMappingStmt": "a foreign server",
     "CreateFdwStmt": "a foreign data wrapper",
-    "CreateForeignServerStmt": "a foreign server",
-    "CreateForeignTableStmt": "a foreign server",
     "CreateSubscriptionStmt": "a subscription",
     "CreateTableSpaceStmt": "a tablespace",
-    "CreateUserMappingStmt": "a foreign server",
     "CreatedbStmt": "a database",
     "DropSubscriptionStmt": "a subscription",
     "DropTableSpaceStmt": "a tablespace",
-    "DropUserMappingStmt": "a foreign server",
     "DropdbStmt": "a database",
     "ImportForeignSchemaStmt": "a foreign server",
 }
+_FOREIGN = {
+    "AlterForeignServerStmt", "AlterUserMappingStmt", "CreateForeignServerStmt", "CreateForeignTableStmt",
+    "CreateUserMappingStmt", "DropUserMappingStmt",
+}  # fmt: skip
 _FORBIDDEN_FUNCTIONS = (
     "pg_read_file", "pg_read_binary_file", "pg_stat_file", "pg_ls_", "pg_file_", "pg_logdir_ls", "lo_import",
     "lo_export", "dblink",
@@ -126,6 +124,8 @@ def rule(statement: Parsed) -> Ruling:
         return special
     if kind in QUERY_KINDS or kind in {"ExplainStmt", "DeclareCursorStmt"}:
         return _query(body)
+    if kind in _FOREIGN:
+        return Ruling(Route.RUN, "declared only: its server is not reached, its options are not checked")
     if kind in _PROVE_FIRST:
         return Ruling(Route.PROVE)
     if kind in _RUN:

@@ -187,7 +187,7 @@ def _located(sql: str, texts: Iterable[str]) -> tuple[tuple[int, str], ...]:
 
 
 _QUOTED_OR_SEMICOLON = re.compile(
-    r"--[^\n]*|/\*.*?(?:\*/|\Z)|'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|`(?:[^`]|``)*`|\[[^\]]*\]|(;)", re.DOTALL
+    r"--[^\n]*|/\*.*?(?:\*/|\Z)|'[^']*(?:'|\Z)|\"[^\"]*(?:\"|\Z)|`[^`]*(?:`|\Z)|\[[^\]]*(?:\]|\Z)|(;)", re.DOTALL
 )
 _BLANK = re.compile(r"(?:\s+|--[^\n]*(?:\n|\Z)|/\*.*?\*/)*", re.DOTALL)
 _MOST_IN_A_TRIGGER = 2_000

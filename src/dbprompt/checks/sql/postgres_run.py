@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING
 
 from dbprompt.checks.base import Statement
 from dbprompt.checks.sql.advice import advise
+from dbprompt.checks.sql.after_run import index_findings, policy_findings
 from dbprompt.checks.sql.allow import Route, Ruling, may_be_proven
 from dbprompt.checks.sql.plpgsql import missing_tables
+from dbprompt.checks.sql.plpgsql_bodies import body_findings
 from dbprompt.checks.sql.tree import Node, Parsed, nodes, strings
 from dbprompt.engines.base import Answer, Outcome
+from dbprompt.engines.postgres.stand_ins import FUNCTIONS
 from dbprompt.evidence import Finding, Report, Severity, Status, Tier, Verdict
 
 if TYPE_CHECKING:
@@ -53,11 +56,20 @@ class PostgresRun:
         outcome = self._sandbox.prepare(parsed.sql, statement.parameter_types)
         return self._judge(statement, parsed, outcome, "prepared, not run")
 
-    def look_inside(self, routines: Iterable[tuple[Statement, Parsed]]) -> Report:
-        """Looks into function bodies once everything has run: the engine does so at their first call only."""
+    def judge(self, statement: Statement, parsed: Parsed, outcome: Outcome, note: str) -> Report:
+        """The findings and the verdict of a statement that somebody else ran, in its turn."""
+        return self._judge(statement, parsed, outcome, note)
+
+    def look_inside(self, steps: Iterable[tuple[Statement, Parsed]]) -> Report:
+        """Looks at what has run as a whole: bodies that fail at their first call, policies and indexes in vain."""
         if self._failed:  # a missing table may be one of those, which have findings of their own
             return Report()
-        return Report(tuple(missing_tables(routines, self._sandbox)))
+        steps = tuple(steps)
+        found = [*policy_findings(steps, self._sandbox), *index_findings(steps, self._sandbox)]
+        bodies = [*body_findings(steps, self._sandbox)]
+        known = {finding.where for finding in bodies if finding.code == "plpgsql.undefined_table"}
+        tables = [one for one in missing_tables(steps, self._sandbox) if one.where not in known]
+        return Report((*found, *bodies, *tables))
 
     def skip(self, statement: Statement, parsed: Parsed | None, reason: str) -> Report:
         """Records a statement that does not meet the engine."""
@@ -106,7 +118,7 @@ class PostgresRun:
         if outcome.ok:
             for name in made(parsed):
                 self._failed.pop(name, None)
-            uncovered = "; ".join(filter(None, (outcome.note or note, self._uncovered)))
+            uncovered = "; ".join(filter(None, (outcome.note or note, self._stand_ins(parsed), self._uncovered)))
             return Report(verdicts=(self._verdict(statement, Status.PASSED, uncovered),))
         excuse = self._excuse(outcome)
         self._failed.update(dict.fromkeys(made(parsed), statement.artefact))
@@ -133,6 +145,11 @@ class PostgresRun:
         """Why a refusal says nothing about this statement; empty if it does."""
         if outcome.code == _ABORTED:
             return "skipped: an earlier statement of the same transaction failed"
+        for name in self._missing_extensions:
+            if f'namespace "{name}"' in outcome.message or (
+                name == "timescaledb" and 'namespace "tsdb"' in outcome.message
+            ):
+                return f"it needs extension {name}, which this server does not have"
         if outcome.condition not in _MISSING:
             return ""
         for name in _mentioned(outcome.message):
@@ -141,6 +158,16 @@ class PostgresRun:
         if self._missing_extensions and outcome.condition != "undefined_column":
             return f"it may need extension {', '.join(self._missing_extensions)}, which this server does not have"
         return ""
+
+    def _stand_ins(self, parsed: Parsed) -> str:
+        """Which functions of a statement only stand in for those of a missing extension."""
+        if "timescaledb" not in self._missing_extensions:
+            return ""
+        called = {
+            name for key, node in nodes(parsed.body) if key == "FuncCall" for name in strings(node.get("funcname"))
+        }
+        replaced = sorted(called & FUNCTIONS)
+        return f"{', '.join(replaced)}: a stand-in that looks up table and column only" if replaced else ""
 
     def _verdict(self, statement: Statement, status: Status, uncovered: str, *, tier: Tier = Tier.ENGINE) -> Verdict:
         return Verdict(statement.artefact, statement.where, status, tier, self._sandbox.label, uncovered)
@@ -169,6 +196,10 @@ def made(parsed: Parsed) -> frozenset[str]:
             names = list(strings(body.get("domainname"))[-1:])
         case "CreateFunctionStmt":
             names = list(strings(body.get("funcname"))[-1:])
+        case "CreateFdwStmt":
+            names = [str(body.get("fdwname", ""))]
+        case "CreateForeignServerStmt":
+            names = [str(body.get("servername", ""))]
         case "CreateSchemaStmt":
             names = [str(body.get("schemaname", ""))]
         case "CreateRoleStmt":

@@ -73,8 +73,10 @@ SELECT 'trigger', c.name || '.' || quote_ident(tgname),
 FROM pg_trigger t JOIN relations c ON c.oid = t.tgrelid WHERE NOT tgisinternal
 UNION ALL
 SELECT 'policy', c.name || '.' || quote_ident(polname), concat(
-    CASE polcmd WHEN '*' THEN 'ALL' WHEN 'r' THEN 'SELECT' WHEN 'a' THEN 'INSERT' WHEN 'w' THEN 'UPDATE' ELSE 'DELETE' END,
-    ' TO ' || (SELECT string_agg(CASE r WHEN 0 THEN 'public' ELSE pg_get_userbyid(r) END, ', ') FROM unnest(polroles) r),
+    CASE polcmd WHEN '*' THEN 'ALL' WHEN 'r' THEN 'SELECT' WHEN 'a' THEN 'INSERT' WHEN 'w' THEN 'UPDATE'
+                ELSE 'DELETE' END,
+    ' TO ' || (SELECT string_agg(CASE r WHEN 0 THEN 'public' ELSE pg_get_userbyid(r) END, ', ')
+               FROM unnest(polroles) r),
     CASE WHEN NOT polpermissive THEN ' RESTRICTIVE' END,
     ' USING ' || pg_get_expr(polqual, polrelid), ' WITH CHECK ' || pg_get_expr(polwithcheck, polrelid))
 FROM pg_policy p JOIN relations c ON c.oid = p.polrelid

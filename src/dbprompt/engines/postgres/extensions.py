@@ -7,10 +7,12 @@ script asks for are laid ready in a closed schema first, and moved out when thei
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from dbprompt.engines.base import Answer, Outcome
+from dbprompt.engines.postgres.stand_ins import stand_in
 from dbprompt.engines.postgres.wire import Wire, condition_name
 
 __all__ = ["Extensions"]
@@ -68,11 +70,12 @@ class Extensions:
         one = self.available.get(name)
         if one is None:
             message = f'extension "{name}" is not installed on this server, so nothing that needs it could be checked'
-            return Outcome(Answer.UNDECIDED, "0A000", "feature_not_supported", message)
+            return Outcome(Answer.UNDECIDED, "0A000", "feature_not_supported", self._replaced(name) or message)
         if name not in self._laid:
             if one.trusted:
                 return None
-            return Outcome(Answer.UNDECIDED, message=f'extension "{name}" is not let into the sandbox')
+            message = f'extension "{name}" is not let into the sandbox'
+            return Outcome(Answer.UNDECIDED, message=self._replaced(name) or message)
         if name in self._active:
             return None
         for needed in one.requires:
@@ -83,6 +86,15 @@ class Extensions:
                     return Outcome(Answer.REFUSED, "42704", "undefined_object", message, hint=hint)
                 self.activate(needed, schema=schema, cascade=True)
         return self._move_out(name, one, schema or "public")
+
+    def _replaced(self, name: str) -> str:
+        """What stands in for an extension, as a sentence; empty if nothing does."""
+        if name in self._active or not re.fullmatch(r"[a-z_0-9]+", name):
+            return ""
+        what = stand_in(name, self._connect(), self._owner)
+        if what:
+            self._active.add(name)
+        return f'extension "{name}" is not in the sandbox: {what}' if what else ""
 
     def _installed(self) -> dict[str, _Available]:
         rows = self._connect().ask(

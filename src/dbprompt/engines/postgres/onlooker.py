@@ -78,7 +78,10 @@ class Onlooker:
 
     def _hold(self) -> bool:
         names = ", ".join(self._names)
-        writer, everybody = f"LOCK TABLE {names} IN ROW EXCLUSIVE MODE", f"LOCK TABLE {names} IN SHARE ROW EXCLUSIVE MODE"
+        writer, everybody = (
+            f"LOCK TABLE {names} IN ROW EXCLUSIVE MODE",
+            f"LOCK TABLE {names} IN SHARE ROW EXCLUSIVE MODE",
+        )
         return all(self._holder.query(sql).ok for sql in ("BEGIN", writer, "SAVEPOINT only_writer", everybody))
 
     def _look_on(self, holding: bool) -> None:

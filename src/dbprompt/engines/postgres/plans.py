@@ -15,11 +15,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from dbprompt.engines.base import Outcome
-from dbprompt.engines.postgres.tables import IndexEntry, TableEntry, Tables, read_tables
 from dbprompt.engines.postgres.plan_tree import Plan
 from dbprompt.engines.postgres.projection import SegmentedFiles, relation_figures, write_statistics
 from dbprompt.engines.postgres.sandbox import PostgresSandbox
 from dbprompt.engines.postgres.statistics import Figures, Frequencies, TableStatistics, invent, period_of
+from dbprompt.engines.postgres.tables import IndexEntry, TableEntry, Tables, read_tables
 
 __all__ = ["Planner"]
 
@@ -63,7 +63,9 @@ class Planner:
         """
         tables = invent(self.tables, figures, frequencies, now=self._now)
         self.statistics = {one.table.oid: one for one in tables}
-        partial = [(one.table, index) for one in tables for index in one.table.indexes if index.predicate and index.file]
+        partial = [
+            (one.table, index) for one in tables for index in one.table.indexes if index.predicate and index.file
+        ]
         if partial:  # their size depends on rows that only the planner can estimate
             self._set(tables, {})
         self._set(tables, {index.oid: self._share(table, index) for table, index in partial})
@@ -126,7 +128,11 @@ class Planner:
         """The tables that a plan reads, with their rows and pages."""
         tables = {table.oid: table for node in plan.nodes() if (table := self.table_of(node))}
         return tuple(
-            (table, self.statistics[table.oid].rows, sum(self.statistics[one.oid].pages for one in self.tables.leaves(table)))
+            (
+                table,
+                self.statistics[table.oid].rows,
+                sum(self.statistics[one.oid].pages for one in self.tables.leaves(table)),
+            )
             for table in tables.values()
         )
 

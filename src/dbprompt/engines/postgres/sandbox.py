@@ -21,6 +21,8 @@ _LENIENCE_SECONDS = 0.5  # the server's own time-out comes first; ours is for st
 _UNDECIDED_CLASSES = ("08", "53", "57", "58", "XX")
 _UNDECIDED_CODES = {"25P02", "55P03", "40001", "40P01"}
 _NO_RIGHT = "42501"
+# Words about this server's build, or about a stand-in, and not about the statement.
+_NOT_BUILT_IN = ("in this build", "by this build", "to be built with", "has no handler")
 _STOPPED = "57014"
 _FILE_SETTINGS = {"config_file", "data_directory", "external_pid_file", "hba_file", "ident_file"}
 
@@ -78,7 +80,7 @@ class PostgresSandbox:
         return self._attempt(lambda wire, watch: wire.parse(sql, numbers, watch=watch))
 
     def fetch(self, sql: str) -> tuple[Outcome, list[tuple[str | None, ...]]]:
-        """Runs one statement as the role that owns the database, and keeps its rows: for EXPLAIN and other short answers."""
+        """Runs one statement as the role that owns the database, and keeps its rows, which have to be few."""
         kept: list[tuple[str | None, ...]] = []
 
         def send(wire: Wire, watch: Watch) -> Reply:
@@ -313,6 +315,8 @@ def _outcome(reply: Reply, seconds: float, note: str = "") -> Outcome:
     undecided = reply.code[:2] in _UNDECIDED_CLASSES or reply.code in _UNDECIDED_CODES
     if reply.code == _NO_RIGHT:  # a superuser might be allowed to, except for what nobody may
         undecided = reply.message.startswith(("permission denied", "must be")) and "system catalog" not in reply.message
+    if any(words in f"{reply.message} {reply.detail}" for words in _NOT_BUILT_IN):
+        undecided = True
     message = reply.message
     if reply.code in {_STOPPED, "57P01"}:
         message = f"it did not end within {seconds:g} s, or wrote too much: it was stopped"

@@ -15,7 +15,16 @@ from typing import TypeAlias
 
 from dbprompt.engines.postgres.tables import ColumnEntry, IndexEntry, TableEntry, Tables
 
-__all__ = ["PAGE", "ColumnStatistics", "Figures", "Frequencies", "TableStatistics", "index_pages", "invent", "period_of"]
+__all__ = [
+    "PAGE",
+    "ColumnStatistics",
+    "Figures",
+    "Frequencies",
+    "TableStatistics",
+    "index_pages",
+    "invent",
+    "period_of",
+]
 
 PAGE = 8192
 Frequencies: TypeAlias = Mapping[str, Mapping[str | None, float]]
@@ -25,6 +34,9 @@ _PAGE_ROOM = PAGE - 24
 _ROW_HEADER = 28  # 24 bytes and a line pointer
 _TOASTED = 2000  # longer rows keep their long values elsewhere
 _ENTRY_HEADER = 12
+_ROW_POINTER = 6
+_LONGEST_LIST = 130.0
+_NOT_ALIKE = {"numeric", "float4", "float8", "jsonb"}  # equal values of these may look different: never written once
 _MOST_PAGES = 2**32 - 2
 _WITHOUT_FIGURES = 1_000
 _WIDTHS = {
@@ -34,7 +46,9 @@ _WIDTHS = {
 _VARIABLE = {"jsonb": 200, "json": 200, "bytea": 200, "tsvector": 300, "vector": 1500}
 _TIMES = {"date", "timestamp", "timestamptz"}
 _WHOLE = {"int2", "int4", "int8"}
-_ARRIVAL = re.compile(r"(created|inserted|placed|ordered|occurred|recorded|logged|received|sent|posted|measured|event)_")
+_ARRIVAL = re.compile(
+    r"(created|inserted|placed|ordered|occurred|recorded|logged|received|sent|posted|measured|event)_"
+)
 _CHANGES = re.compile(r"(updat|modif|chang|expir|last_|next_|due)")
 _RARE_TIMES = re.compile(r"(deleted|archived|cancelled|canceled|revoked|locked|failed|refunded|removed|anonymi[sz]ed)_")
 _ONE_OF = re.compile(r"CHECK \(+\(*(\w+)\)?(?:::\w+)? = ANY \(+ARRAY\[(.*?)\]")
@@ -132,8 +146,20 @@ def index_pages(index: IndexEntry, of: TableStatistics, share: float = 1.0) -> i
             data = 8
         case "gist" | "spgist":
             data *= 2
-    entry = _ENTRY_HEADER + 8 * math.ceil(data / 8)
-    return min(_MOST_PAGES, 1 + math.ceil(rows / max(1, math.floor(_PAGE_ROOM * 0.9 / entry))))
+    entry: float = _ENTRY_HEADER + 8 * math.ceil(data / 8)
+    if index.method == "btree":
+        entry = _deduplicated(index, of, entry)
+    return min(_MOST_PAGES, 1 + math.ceil(rows * entry / (_PAGE_ROOM * 0.9)))
+
+
+def _deduplicated(index: IndexEntry, of: TableStatistics, entry: float) -> float:
+    """The bytes of an entry once equal keys are written once: six for each further row, in lists of some hundred."""
+    columns = [column for column in of.columns if column.column.number in index.keys]
+    if index.unique or index.include or 0 in index.keys or any(one.column.type in _NOT_ALIKE for one in columns):
+        return entry
+    values = math.prod(one.distinct if one.distinct > 0 else -one.distinct * of.rows for one in columns)
+    alike = min(of.rows / max(1.0, values), _LONGEST_LIST)
+    return entry if alike < 2 else _ROW_POINTER + entry / alike
 
 
 @dataclass(slots=True)
@@ -248,9 +274,7 @@ class _Facts:
                 return tuple(value.replace("''", "'") for value in _QUOTED.findall(found.group(2)))
         return ()
 
-    def _common(
-        self, column: ColumnEntry, given: Mapping[str, float], nulls: float
-    ) -> tuple[tuple[str, float], ...]:
+    def _common(self, column: ColumnEntry, given: Mapping[str, float], nulls: float) -> tuple[tuple[str, float], ...]:
         """Given shares first; known values without one share what is left equally."""
         labels = self._labels(column) or (("t", "f") if column.type == "bool" else ())
         spelled = {_spelled(column, value): share for value, share in given.items()}

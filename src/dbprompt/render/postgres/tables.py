@@ -154,7 +154,7 @@ class _Table:
 def _foreign_key(table: Table, key: ForeignKey, given: Names) -> str:
     name = given.take("_".join((table.name, *key.columns)), "fkey")
     rule = "" if key.on_delete == "no_action" else f" ON DELETE {key.on_delete.replace('_', ' ').upper()}"
-    emptied = [name for name in key.columns if (column := table.column(name)) and column.nullable]
+    emptied = tuple(name for name in key.columns if (column := table.column(name)) and column.nullable)
     if key.on_delete == "set_null" and len(emptied) < len(key.columns):
         rule += f" ({names(emptied)})"  # a tenant column in the key stays as it is; PostgreSQL 15 and newer
     return (

@@ -1,0 +1,188 @@
+"""What the engine accepts one by one and what is wrong all the same, read from the catalogue once everything has run.
+
+Poor: `CREATE POLICY own ON orders USING (user_id = ...)` and no `ENABLE ROW LEVEL SECURITY`: the policy does nothing.
+Poor: `CREATE INDEX ON users (email)` where `UNIQUE (email)` has an index already: each write pays for it twice.
+Better: one index for each order of columns, the shorter one dropped where a longer one starts with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from dbprompt.checks.base import Statement
+from dbprompt.checks.sql.advice import Catalogue
+from dbprompt.checks.sql.tree import Node, Parsed, nodes
+from dbprompt.evidence import Finding, Severity
+
+__all__ = ["index_findings", "policy_findings"]
+
+_OURS = "n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'dbprompt_extensions')"
+# ruff: noqa: S608  (the queries below are put together from constants)
+_POLICIES = (
+    "SELECT c.relname, c.relrowsecurity, c.relforcerowsecurity, p.polname, p.polcmd, p.polpermissive, "
+    "p.polroles = '{0}', pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid) "
+    "FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN pg_policy p ON p.polrelid = c.oid "
+    f"WHERE c.relkind IN ('r', 'p') AND (c.relrowsecurity OR p.oid IS NOT NULL) AND {_OURS} ORDER BY 1, 4"
+)
+_INDEXES = (
+    "SELECT t.oid::text, t.relname, x.relname, a.amname, i.indisunique, o.conname, i.indnkeyatts, "
+    "pg_get_expr(i.indpred, i.indrelid), (SELECT string_agg(concat_ws(E'\\t', pg_get_indexdef(i.indexrelid, k, true), "
+    "i.indclass[k - 1], i.indcollation[k - 1], i.indoption[k - 1]), E'\\n' ORDER BY k) "
+    "FROM generate_series(1, i.indnatts) k) "
+    "FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_class t ON t.oid = i.indrelid "
+    "JOIN pg_namespace n ON n.oid = t.relnamespace JOIN pg_am a ON a.oid = x.relam "
+    "LEFT JOIN pg_constraint o ON o.conindid = x.oid AND o.contype IN ('p', 'u') "
+    f"WHERE {_OURS} AND i.indisvalid AND NOT i.indisexclusion AND NOT x.relispartition ORDER BY x.oid"
+)
+_WRITES = {"*": "reads and writes", "a": "inserts", "w": "updates", "d": "deletes", "r": "reads"}
+
+
+def policy_findings(steps: Sequence[tuple[Statement, Parsed]], catalogue: Catalogue) -> Iterator[Finding]:
+    """Policies that do nothing or let everything through, and tables that are closed to everybody."""
+    policies = {
+        (_relation(parsed.body.get("table")), str(parsed.body.get("policy_name"))): statement
+        for statement, parsed in steps
+        if parsed.kind == "CreatePolicyStmt"
+    }
+    enabling = {_relation(parsed.body.get("relation")): statement for statement, parsed in steps if _enables(parsed)}
+    if not policies and not enabling:
+        return
+    for row in catalogue.rows(_POLICIES):
+        table, name = str(row[0]), row[3]
+        if name is None:
+            if table in enabling:
+                message = f"row-level security is on for {table} and there is no policy: only its owner sees any row."
+                yield Finding("rls.no_policy", Severity.ADVICE, enabling[table].where, message)
+        elif (statement := policies.get((table, name))) is not None:
+            yield from _policy(statement, row)
+
+
+def _policy(statement: Statement, row: tuple[str | None, ...]) -> Iterator[Finding]:
+    table, enabled, forced, name, command, permissive, everybody, using, checked = row
+    if enabled != "t":
+        message = (
+            f"policy {name} has no effect: row-level security is off for {table}. Add ALTER TABLE {table} ENABLE ROW "
+            "LEVEL SECURITY."
+        )
+        yield Finding("rls.not_enabled", Severity.WARNING, statement.where, message)
+    elif forced != "t":
+        message = f"policy {name} does not bind the owner of {table}; FORCE ROW LEVEL SECURITY does."
+        yield Finding("rls.not_forced", Severity.ADVICE, statement.where, message)
+    opens = using == "true" and (command != "r" or everybody == "t")
+    if permissive == "t" and (opens or checked == "true"):
+        message = (
+            f"policy {name} is always true, so it lets all {_WRITES.get(command or '*', 'commands')} of {table} "
+            f"through{'' if everybody == 't' else ' for its roles'}: name whose rows they are."
+        )
+        yield Finding("rls.always_true", Severity.WARNING, statement.where, message)
+
+
+@dataclass(frozen=True, slots=True)
+class _Index:
+    oid: str
+    table: str
+    name: str
+    method: str
+    unique: bool
+    constraint: str | None
+    predicate: str | None
+    keys: tuple[tuple[str, ...], ...]
+    options: tuple[int, ...]
+    included: frozenset[str]
+
+    def __str__(self) -> str:
+        columns = ", ".join(key[0] for key in self.keys)
+        return f"{'constraint' if self.constraint else 'index'} {self.constraint or self.name} ({columns})"
+
+    def covers(self, other: _Index) -> bool:
+        """Whether everything that the other one serves is served by this one."""
+        count = len(other.keys)
+        alike = (self.oid, self.method, self.predicate) == (other.oid, other.method, other.predicate)
+        if not alike or self.keys[:count] != other.keys or (other.method != "btree" and self.keys != other.keys):
+            return False
+        start = self.options[:count]
+        if start != other.options and tuple(option ^ 3 for option in start) != other.options:
+            return False
+        if other.unique and not (self.unique and len(self.keys) == count):
+            return False
+        return other.included <= {*self.included, *(key[0] for key in self.keys)}
+
+
+def index_findings(steps: Sequence[tuple[Statement, Parsed]], catalogue: Catalogue) -> Iterator[Finding]:
+    """Indexes that another one covers, if one of both comes from these statements."""
+    if not any(_may_index(parsed) for _, parsed in steps):
+        return
+    indexes = [_index(row) for row in catalogue.rows(_INDEXES)]
+    makers = {index.name: maker for index in indexes if (maker := _maker(index, steps)) is not None}
+    reported: set[str] = set()
+    for late, index in reversed(list(enumerate(indexes))):
+        for early, other in enumerate(indexes):
+            twin = other.covers(index) and index.covers(other)
+            if early == late or other.name in reported or not other.covers(index) or (twin and early > late):
+                continue
+            maker = makers.get(index.name) or makers.get(other.name)
+            if maker is None or (index.constraint and not twin):
+                continue
+            reported.add(index.name)
+            what = "has the same columns as" if len(index.keys) == len(other.keys) else "is the start of"
+            message = f"{index} on {index.table} {what} {other}, which serves the same: drop {index.name}."
+            yield Finding("index.redundant", Severity.WARNING, maker.where, message)
+            break
+
+
+def _index(row: tuple[str | None, ...]) -> _Index:
+    oid, table, name, method, unique, constraint, count, predicate, keys = (value for value in row)
+    columns = [line.split("\t") for line in (keys or "").split("\n")]
+    number = int(count or 0)
+    return _Index(
+        str(oid), str(table), str(name), str(method), unique == "t", constraint, predicate,
+        tuple(tuple(column[:3]) for column in columns[:number]),
+        tuple(int(column[3]) for column in columns[:number]),
+        frozenset(column[0] for column in columns[number:]),
+    )  # fmt: skip
+
+
+def _maker(index: _Index, steps: Sequence[tuple[Statement, Parsed]]) -> Statement | None:
+    """The statement that made an index, as far as names tell."""
+    made: Callable[[Parsed], bool] = _makes_constraint if index.constraint else _is_index
+    for statement, parsed in reversed(steps):
+        if not made(parsed) or _relation(parsed.body.get("relation")) != index.table:
+            continue
+        if index.constraint or str(parsed.body.get("idxname", "")) == index.name:
+            return statement
+        if not parsed.body.get("idxname") and _columns(parsed) == [key[0] for key in index.keys]:
+            return statement
+    return None
+
+
+def _columns(parsed: Parsed) -> list[str]:
+    params = parsed.body.get("indexParams")
+    elements = [item["IndexElem"] for item in params if isinstance(item, dict)] if isinstance(params, list) else []
+    return [str(element.get("name", "")) for element in elements if isinstance(element, dict)]
+
+
+def _is_index(parsed: Parsed) -> bool:
+    return parsed.kind == "IndexStmt"
+
+
+def _makes_constraint(parsed: Parsed) -> bool:
+    kinds = {"CONSTR_PRIMARY", "CONSTR_UNIQUE"}
+    return parsed.kind in {"CreateStmt", "AlterTableStmt"} and any(
+        kind == "Constraint" and node.get("contype") in kinds for kind, node in nodes(parsed.body)
+    )
+
+
+def _may_index(parsed: Parsed) -> bool:
+    return _is_index(parsed) or _makes_constraint(parsed)
+
+
+def _enables(parsed: Parsed) -> bool:
+    return parsed.kind == "AlterTableStmt" and any(
+        kind == "AlterTableCmd" and node.get("subtype") == "AT_EnableRowSecurity" for kind, node in nodes(parsed.body)
+    )
+
+
+def _relation(node: object) -> str:
+    holder: Node = node if isinstance(node, dict) else {}
+    return str(holder.get("relname", ""))

@@ -1,0 +1,269 @@
+"""Every statement inside a plpgsql body, resolved by the engine with the body's variables under their types.
+
+The engine resolves nothing in a body before its first call. A function in SQL is resolved when it is created: so each
+statement of a body becomes the body of a temporary SQL function whose parameters are the variables, and nothing runs.
+
+Poor: `UPDATE orders SET state = NEW.state`: accepted, and fails at the first call if there is no column `state`.
+Poor: `RETURNS TABLE (id bigint) ... RETURN QUERY SELECT id FROM orders`: `id` is a column and a variable, so it fails.
+Better: `SELECT o.id FROM orders o`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from dbprompt.checks.base import QUERY_KINDS, Statement
+from dbprompt.checks.sql.plpgsql_flow import flow_findings
+from dbprompt.checks.sql.plpgsql_tree import Body, Piece, read_body
+from dbprompt.checks.sql.tree import Parsed, nodes, parse, strings
+from dbprompt.engines.base import Answer, Outcome
+from dbprompt.evidence import Finding, Severity
+
+__all__ = ["Prober", "body_findings"]
+
+_ROUTINES = (
+    "SELECT p.oid::text, n.nspname, p.proname, p.prokind, pg_get_functiondef(p.oid), "
+    "pg_get_function_result(p.oid), array_to_string(p.proconfig, E'\\n'), "
+    "(SELECT string_agg(a.name || E'\\t' || format_type(a.type, NULL), E'\\n') "
+    "FROM unnest(p.proargnames, coalesce(p.proallargtypes, p.proargtypes::oid[])) a(name, type) WHERE a.name <> ''), "
+    "p.prosrc ~* '#variable_conflict', (SELECT string_agg(format_type(a.type, NULL), E'\\t') "
+    "FROM unnest(p.proallargtypes, p.proargmodes) a(type, mode) WHERE a.mode = 't') "
+    "FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace JOIN pg_language l ON l.oid = p.prolang "
+    "WHERE l.lanname = 'plpgsql' AND n.nspname !~ '^pg_' AND NOT EXISTS (SELECT 1 FROM pg_depend d "
+    "WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e') ORDER BY p.oid"
+)
+_TRIGGERS = (
+    "SELECT t.tgfoid::text, t.tgname, t.tgrelid::regclass::text, t.tgnewtable, t.tgoldtable "
+    "FROM pg_trigger t WHERE NOT t.tgisinternal AND t.tgparentid = 0 ORDER BY t.oid"
+)
+_VIEW_COLUMNS = (
+    "SELECT format_type(a.atttypid, NULL) FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid "
+    "JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relname = $1 AND n.nspname ~ '^pg_temp_' "
+    "AND a.attnum > 0 ORDER BY a.attnum"
+)
+_TRIGGER_VARIABLES = {
+    "tg_name": "name", "tg_when": "text", "tg_level": "text", "tg_op": "text", "tg_relid": "oid",
+    "tg_relname": "name", "tg_table_name": "name", "tg_table_schema": "name", "tg_nargs": "integer",
+    "tg_argv": "text[]", "tg_event": "text", "tg_tag": "text",
+}  # fmt: skip
+# What these codes say is about our way of asking, not about the statement.
+_OUR_OWN = {"42P13", "42P18", "42P02", "0A000", "42723", "42501"}
+_MOST = 200
+
+
+class Prober(Protocol):
+    """A sandbox, as far as it is needed here."""
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction block is open."""
+
+    def run(self, sql: str) -> Outcome:
+        """Runs one statement as the role that owns the database."""
+
+    def rows(self, sql: str, *values: str) -> list[tuple[str | None, ...]]:
+        """The rows of one of our queries."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Routine:
+    oid: str
+    name: str
+    kind: str
+    definition: str
+    returns: str
+    settings: tuple[str, ...]
+    arguments: Mapping[str, str]
+    tolerates_conflicts: bool
+    columns: tuple[str, ...]
+
+
+def body_findings(steps: Sequence[tuple[Statement, Parsed]], sandbox: Prober) -> Iterator[Finding]:
+    """Warnings for what will fail when the functions and triggers of these statements are called."""
+    functions = {
+        _last(parsed.body.get("funcname")): one for one, parsed in steps if parsed.kind == "CreateFunctionStmt"
+    }
+    triggers = {str(parsed.body.get("trigname")): one for one, parsed in steps if parsed.kind == "CreateTrigStmt"}
+    if not functions and not triggers:
+        return
+    on = sandbox.rows(_TRIGGERS)
+    left = _MOST
+    for row in sandbox.rows(_ROUTINES):
+        routine = _routine(row)
+        mine = [one for one in on if one[0] == routine.oid]
+        body = read_body(routine.definition)
+        if body is None or not (routine.name in functions or any(one[1] in triggers for one in mine)):
+            continue
+        at = functions.get(routine.name)
+        if at is not None:
+            for finding in flow_findings(body, kind=routine.kind, returns=routine.returns):
+                yield Finding(finding.code, finding.severity, at.where, finding.message)
+        seen: set[str] = set()
+        whose: list[tuple[str | None, ...] | None] = [*mine] or [None]
+        for trigger in whose:
+            place = at or (triggers.get(str(trigger[1])) if trigger else None)
+            if place is None:
+                continue
+            for code, message in _probe(routine, body, trigger, sandbox, left):
+                if message not in seen:
+                    seen.add(message)
+                    yield Finding(code, Severity.WARNING, place.where, message)
+        left -= len(body.pieces)
+
+
+def _probe(
+    routine: _Routine, body: Body, trigger: tuple[str | None, ...] | None, sandbox: Prober, most: int
+) -> Iterator[tuple[str, str]]:
+    """Code and message of everything in one body that does not resolve, on one trigger's table."""
+    types, unknown = _variables(routine, body, trigger)
+    for name, query in body.rows.items():
+        if name.lower() in unknown and _columns(f"dbprompt_row_{name}", query, types, sandbox):
+            types[name.lower()] = f'pg_temp."dbprompt_row_{name}"'
+            unknown.discard(name.lower())
+    temporary = {name.lower() for name in body.own} | {str(name).lower() for name in (trigger or ())[3:] if name}
+    seen_by = f" (trigger {trigger[1]} on {trigger[2]})" if trigger else ""
+    for piece in body.pieces[: max(most, 0)]:
+        words = {word.lower() for word in re.findall(r"[\w$]+", piece.sql)}
+        if words & (unknown | temporary) or not _is_query(piece.sql):
+            continue
+        used = {name: kind for name, kind in types.items() if name in words}
+        outcome = _resolve(piece, routine, used, sandbox)
+        where = f"line {piece.line} of {routine.name}{seen_by}"
+        if outcome.answer is Answer.REFUSED and outcome.code not in _OUR_OWN:
+            field = _missing_field(outcome, piece, types)
+            if field:
+                yield "plpgsql.undefined_column", f"{where} fails when it runs: {field}."
+            elif not any(f'table "{label}"' in outcome.message for label in body.labels):
+                yield f"plpgsql.{outcome.condition}", f"{where} fails when it runs: {outcome.message}."
+            continue
+        if piece.returned and outcome.ok and (problem := _mismatch(piece, routine, types, sandbox)):
+            yield "plpgsql.datatype_mismatch", f"{where} fails when it runs: {problem}."
+        if outcome.ok and not routine.tolerates_conflicts:
+            for name in sorted(_bare_names(piece.sql) & set(used)):
+                without = {key: kind for key, kind in used.items() if key != name}
+                if _resolve(piece, routine, without, sandbox).ok:
+                    message = (
+                        f'{where} fails when it runs: column reference "{name}" is ambiguous, it is a variable too.'
+                    )
+                    yield "plpgsql.ambiguous_column", f"{message} Qualify it with its table's name."
+
+
+def _missing_field(outcome: Outcome, piece: Piece, types: Mapping[str, str]) -> str:
+    """A field that a record has not got: the engine takes the record for a table then."""
+    record = re.search(r'missing FROM-clause entry for table "(\w+)"', outcome.message)
+    if record is None or record.group(1) not in types:
+        return ""
+    field = re.search(rf'\b{record.group(1)}"?\."?(\w+)', piece.sql, re.IGNORECASE)
+    return f'record "{record.group(1)}" has no field "{field.group(1)}"' if field else ""
+
+
+def _resolve(piece: Piece, routine: _Routine, variables: Mapping[str, str], sandbox: Prober) -> Outcome:
+    """Has one statement resolved as the body of a temporary SQL function."""
+    parameters = ", ".join(f"{_quoted(name)} {kind}" for name, kind in variables.items())
+    settings = " ".join(_setting(line) for line in routine.settings)
+    sql = (
+        f"CREATE OR REPLACE FUNCTION pg_temp.{_quoted(routine.name)}({parameters}) RETURNS void "
+        f"LANGUAGE sql {settings} AS $dbprompt$ {piece.sql} $dbprompt$"
+    )
+    framed = sandbox.in_transaction
+    if framed:
+        sandbox.run("SAVEPOINT dbprompt_probe")
+    outcome = sandbox.run(sql)
+    if framed:
+        sandbox.run("ROLLBACK TO SAVEPOINT dbprompt_probe")
+    return outcome
+
+
+def _mismatch(piece: Piece, routine: _Routine, variables: Mapping[str, str], sandbox: Prober) -> str:
+    """How the columns of a RETURN QUERY differ from the function's own; their types have to be the very same."""
+    if not routine.columns:
+        return ""
+    found = _columns("dbprompt_returned", piece.sql, variables, sandbox)
+    if found and len(found) != len(routine.columns):
+        return f"it returns {len(found)} columns, and the function has {len(routine.columns)}"
+    for number, (have, want) in enumerate(zip(found, routine.columns, strict=False), 1):
+        if have != want:
+            return f"column {number} is {have}, and the function returns {want}: cast it"
+    return ""
+
+
+def _columns(view: str, query: str, variables: Mapping[str, str], sandbox: Prober) -> tuple[str, ...]:
+    """The column types of a query over some variables; empty if only a run would tell. A temporary view stays."""
+    if sandbox.in_transaction or not _is_query(query):
+        return ()
+    words = {word.lower() for word in re.findall(r"[\w$]+", query)}
+    values = ", ".join(
+        f"NULL::{kind} AS {_quoted(name)}" for name, kind in variables.items() if name in words and "%" not in kind
+    )
+    source = f"(SELECT {values}) dbprompt_variables, LATERAL" if values else ""
+    sandbox.run(f"DROP VIEW IF EXISTS pg_temp.{_quoted(view)} CASCADE")
+    outcome = sandbox.run(
+        f"CREATE TEMP VIEW {_quoted(view)} AS SELECT dbprompt_query.* FROM {source} ({query}) dbprompt_query"  # noqa: S608
+    )
+    if not outcome.ok:
+        return ()
+    return tuple(str(row[0]) for row in sandbox.rows(_VIEW_COLUMNS, view))
+
+
+def _variables(
+    routine: _Routine, body: Body, trigger: tuple[str | None, ...] | None
+) -> tuple[dict[str, str], set[str]]:
+    """The types of a body's variables, and the names of those whose type only a run would tell."""
+    types = {name.lower(): kind for name, kind in body.variables.items()}
+    types |= {name.lower(): kind for name, kind in routine.arguments.items()}
+    unknown = {name.lower() for name in body.unknown if name.lower() not in types}
+    if "trigger" in routine.returns:
+        types |= _TRIGGER_VARIABLES
+        if trigger is not None:
+            types |= {"new": str(trigger[2]), "old": str(trigger[2])}
+            unknown -= {"new", "old"}
+        else:
+            unknown |= {"new", "old"}
+    return types, unknown
+
+
+def _bare_names(sql: str) -> set[str]:
+    """Names that stand alone where a column or a variable may stand."""
+    inside = parse(sql)
+    found: set[str] = set()
+    for each in inside if isinstance(inside, tuple) else ():
+        outputs = {str(node.get("name")) for kind, node in nodes(each.body) if kind == "ResTarget" and node.get("name")}
+        for kind, node in nodes(each.body):
+            names = strings(node.get("fields")) if kind == "ColumnRef" else ()
+            if len(names) == 1 and names[0] not in outputs:
+                found.add(names[0])
+    return found
+
+
+def _is_query(sql: str) -> bool:
+    inside = parse(sql)
+    return isinstance(inside, tuple) and len(inside) == 1 and inside[0].kind in QUERY_KINDS
+
+
+def _routine(row: tuple[str | None, ...]) -> _Routine:
+    oid, _, name, kind, definition, returns, settings, arguments, tolerates, columns = row
+    pairs = [line.split("\t") for line in (arguments or "").split("\n") if "\t" in line]
+    return _Routine(
+        str(oid), str(name), str(kind), str(definition), returns or "",
+        tuple(filter(None, (settings or "").split("\n"))), {pair[0]: pair[1] for pair in pairs}, tolerates == "t",
+        tuple((columns or "").split("\t")) if columns else (),
+    )  # fmt: skip
+
+
+def _setting(line: str) -> str:
+    """`search_path=app, public` as a clause: a list that is kept as the server wrote it."""
+    name, _, value = line.partition("=")
+    empty = value in {"", '""'}
+    return f"SET {name} = {chr(39) * 2 if empty else value}" if name == "search_path" else ""
+
+
+def _last(name: object) -> str:
+    parts = strings(name) if isinstance(name, list) else ()
+    return parts[-1] if parts else ""
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'

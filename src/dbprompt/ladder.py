@@ -19,6 +19,7 @@ from dbprompt.checks.sql import sqlglot_parser
 from dbprompt.checks.sql.allow import ROLE_KINDS, Route, rule
 from dbprompt.checks.sql.cell_run import CellRun, statements_of
 from dbprompt.checks.sql.grammar import GrammarRung, Step, opinion_verdict
+from dbprompt.checks.sql.mysql_keys import mysql_key_findings
 from dbprompt.checks.sql.postgres_run import PostgresRun
 from dbprompt.checks.sql.rules import written_rules
 from dbprompt.checks.sql.sqlglot_parser import Said
@@ -33,7 +34,10 @@ from dbprompt.evidence import Evidence, Finding, Report, Severity, Status, Tier,
 __all__ = ["climb", "verify"]
 
 _LONGEST = 1_000_000
-_NO_ENGINE = "no engine for this dialect is built in: this is as far as parsers see"
+_NO_ENGINE = (
+    "no engine for this dialect is built in: this is as far as sqlglot sees, which accepts nearly everything; names, "
+    "types, options and meaning are not checked"
+)
 _EMPTY = "there is no statement in it: it is empty, or everything is commented out."
 _IN_CELLS: Mapping[str, Callable[[], CellEngine]] = {"sqlite": sqlite.engine, "duckdb": duckdb.engine}
 
@@ -180,10 +184,12 @@ def _set_up_cell(sandbox: CellSandbox, setup: str, dialect: str) -> None:
 def _parse_only(sql: str, dialect: str, reason: str, setup: str | None) -> Evidence:
     """The verdicts for a dialect without an engine: a parser's at best, and the engine's absence beside it."""
     found: list[Report] = []
+    statements: list[Statement] = []
     for number, (offset, text) in enumerate(sqlglot_parser.split(sql, dialect)):
         line = sql.count("\n", 0, offset) + 1
         title = " ".join(text.split())[:48]
         statement = Statement(f"/statements/{number}", title, text, line=line)
+        statements.append(statement)
         opinion = sqlglot_parser.opine(text, dialect)
         nobody = Verdict(title, statement.where, Status.NOT_CHECKED, Tier.NOTHING, dialect, reason)
         verdict = opinion_verdict(statement, opinion)
@@ -195,6 +201,8 @@ def _parse_only(sql: str, dialect: str, reason: str, setup: str | None) -> Evide
         found.append(Report(findings, (verdict, nobody)))
     if not found:
         return _refused("sql.empty", _EMPTY)
+    if dialect == "mysql":
+        found.append(Report(tuple(mysql_key_findings(statements, setup or ""))))
     return Evidence.of(found)
 
 

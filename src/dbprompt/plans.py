@@ -28,7 +28,8 @@ from dbprompt.checks.sql.tree import Broken, Parsed
 from dbprompt.engines.base import Limits, Needs, Outcome
 from dbprompt.engines.postgres import PostgresEngine
 from dbprompt.engines.postgres.plan_tree import Plan
-from dbprompt.engines.postgres.statistics import Figures, Frequencies
+from dbprompt.engines.postgres.sizes import Figures
+from dbprompt.engines.postgres.statistics import Frequencies
 from dbprompt.errors import EngineError, EngineUnavailableError, MissingExtraError, SetupError
 from dbprompt.evidence import Evidence, Finding, Severity
 from dbprompt.render.postgres import ddl_statements

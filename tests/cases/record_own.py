@@ -36,7 +36,10 @@ def first_error(connection: psycopg.Connection[tuple[object, ...]], sql: str) ->
             elif result.status == pq.ExecStatus.COPY_IN:
                 wire.put_copy_end()
             elif result.status == pq.ExecStatus.FATAL_ERROR:
-                code, words = (result.error_field(field) or b"" for field in (pq.DiagnosticField.SQLSTATE, pq.DiagnosticField.MESSAGE_PRIMARY))
+                code, words = (
+                    result.error_field(field) or b""
+                    for field in (pq.DiagnosticField.SQLSTATE, pq.DiagnosticField.MESSAGE_PRIMARY)
+                )
                 error = f"{code.decode()}: {words.decode()}"
         if error:
             return error
@@ -78,8 +81,10 @@ def main() -> int:
             only_superuser = error.startswith("42501")
             if only_superuser:
                 error = verdict(server, setup, case["sql"], superuser=True)
+            lacking = "in this build" in error
+            error = "" if lacking else error
             case |= {"valid": not error, "engine": f"postgresql {server.installation.version}"}
-            for key, value in (("superuser", only_superuser), ("error", error)):
+            for key, value in (("superuser", only_superuser), ("unbuilt", lacking), ("error", error)):
                 case.pop(key, None)
                 if value:
                     case[key] = value

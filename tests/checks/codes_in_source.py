@@ -7,12 +7,13 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from dbprompt.checks.catalogue import NOT_RULES, families
 
 SOURCE = Path(__file__).parents[2] / "src" / "dbprompt"
-_CODE = re.compile(r"^([a-z_]+)\.([a-z0-9_]+)$")
+_CODE = re.compile(r"^([a-z_]+)\.(?!sql$)([a-z0-9_]+)$")
 _MAKERS = {"error", "warning", "advice", "found", "said", "Finding", "finding"}
 
 
@@ -24,11 +25,16 @@ class Found:
     severities: set[str] = field(default_factory=set)
 
 
+@cache
+def _trees() -> tuple[tuple[Path, ast.Module], ...]:
+    return tuple((path, ast.parse(path.read_text(encoding="utf-8"))) for path in sorted(SOURCE.rglob("*.py")))
+
+
+@cache
 def codes() -> dict[str, Found]:
     """Literal codes: texts of a known family, and the first text of a call that makes a finding."""
     found: dict[str, Found] = defaultdict(Found)
-    for path in sorted(SOURCE.rglob("*.py")):
-        tree = ast.parse(path.read_text(encoding="utf-8"))
+    for path, tree in _trees():
         for node in ast.walk(tree):
             for code in _codes(node):
                 found[code].places.append(f"{path.relative_to(SOURCE)}:{node.lineno}")
@@ -61,6 +67,7 @@ def _severity(call: ast.Call) -> str:
     return ""
 
 
+@cache
 def built() -> tuple[dict[str, list[str]], dict[str, list[str]]]:
     """Codes that are put together as `f"family.{word}"`: those whose words stand in the same file, and open families.
 
@@ -69,8 +76,7 @@ def built() -> tuple[dict[str, list[str]], dict[str, list[str]]]:
     """
     named: dict[str, list[str]] = defaultdict(list)
     endless: dict[str, list[str]] = defaultdict(list)
-    for path in sorted(SOURCE.rglob("*.py")):
-        tree = ast.parse(path.read_text(encoding="utf-8"))
+    for path, tree in _trees():
         words = [word for node in ast.walk(tree) for word in _words(node)]
         for node in ast.walk(tree):
             first = node.values[0] if isinstance(node, ast.JoinedStr) and node.values else None
@@ -94,7 +100,7 @@ def _words(node: ast.AST) -> Iterator[str]:
     """Words that `code` can be."""
     if isinstance(node, ast.Assign) and any(_name(target) == "code" for target in node.targets):
         values = [node.value.body, node.value.orelse] if isinstance(node.value, ast.IfExp) else [node.value]
-    elif isinstance(node, ast.Return) and isinstance(node.value, ast.Tuple):
+    elif isinstance(node, ast.Return) and isinstance(node.value, ast.Tuple) and node.value.elts:
         values = [node.value.elts[0]]
     else:
         return

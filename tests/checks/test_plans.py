@@ -165,7 +165,7 @@ CREATE INDEX events_device ON events (device_id, occurred_at);
 
 @on_each
 def test_partitions_are_left_out_or_not(major: int) -> None:
-    """A query that names the partition key reads one partition of eight; one that does not reads all, and is told so."""
+    """A query that names the partition key reads one partition of eight; one that does not reads all, which is said."""
     evidence = explain(
         EVENTS,
         {

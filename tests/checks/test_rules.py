@@ -11,14 +11,17 @@ from dbprompt import checks
 from dbprompt.checks.coverage import coverage
 from dbprompt.checks.expressions import expressions
 from dbprompt.checks.indexes import indexes
+from dbprompt.checks.normal_forms import normal_forms
 from dbprompt.checks.queries import queries
 from dbprompt.checks.query_pages import query_pages
+from dbprompt.checks.query_paths import query_paths
 from dbprompt.checks.query_shapes import query_shapes
 from dbprompt.checks.references import references
 from dbprompt.checks.security import security
 from dbprompt.checks.selection import selection
 from dbprompt.checks.statements import statements
 from dbprompt.checks.subject import DesignCheck
+from dbprompt.checks.tables import tables
 from dbprompt.checks.types import types
 from dbprompt.evidence import Severity, Status
 
@@ -26,13 +29,16 @@ FAMILIES: dict[str, DesignCheck] = {
     "coverage": coverage,
     "expressions": expressions,
     "indexes": indexes,
+    "normal_forms": normal_forms,
     "queries": queries,
     "query_pages": query_pages,
+    "query_paths": query_paths,
     "query_shapes": query_shapes,
     "references": references,
     "security": security,
     "selection": selection,
     "statements": statements,
+    "tables": tables,
     "types": types,
 }
 SECTIONS = ("selection", "schema", "indexes", "queries")
@@ -79,6 +85,18 @@ def test_types(case: Case) -> None:
     _holds(types, case)
 
 
+@pytest.mark.parametrize("case", cases("tables"))
+def test_tables(case: Case) -> None:
+    """A table holds one kind of thing, a value a column."""
+    _holds(tables, case)
+
+
+@pytest.mark.parametrize("case", cases("normal_forms"))
+def test_normal_forms(case: Case) -> None:
+    """The claimed normal form is met, or the copy is declared."""
+    _holds(normal_forms, case)
+
+
 @pytest.mark.parametrize("case", cases("security"))
 def test_security(case: Case) -> None:
     """No secret is stored readably."""
@@ -113,6 +131,12 @@ def test_query_pages(case: Case) -> None:
 def test_query_shapes(case: Case) -> None:
     """Poor shapes are told."""
     _holds(query_shapes, case)
+
+
+@pytest.mark.parametrize("case", cases("query_paths"))
+def test_query_paths(case: Case) -> None:
+    """Relations are not looked for in json, and nothing is asked once a row."""
+    _holds(query_paths, case)
 
 
 @pytest.mark.parametrize("case", cases("selection"))

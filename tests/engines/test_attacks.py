@@ -65,8 +65,41 @@ REACHING_OUT = {
     "poison the role's next session": "ALTER ROLE CURRENT_USER SET local_preload_libraries = 'evil'",
     "poison the database's next session": "ALTER DATABASE current_database_name SET local_preload_libraries = 'evil'",
     "close the door": "ALTER DATABASE current_database_name CONNECTION LIMIT 0",
+    "read bytes by function": "SELECT pg_read_binary_file('/etc/passwd')",
+    "look at a file": "SELECT pg_stat_file('/etc/passwd')",
+    "read the server's log": "SELECT pg_ls_logdir()",
+    "grant files": "GRANT pg_read_server_files, pg_write_server_files TO CURRENT_USER",
+    "read others' password hashes": "CREATE TABLE stolen AS SELECT rolname, rolpassword FROM pg_authid;"
+    "COPY stolen TO '{canary}'",
+    "tamper with functions": "UPDATE pg_catalog.pg_proc SET prosrc = 'evil' WHERE proname = 'now'",
+    "tamper with settings": "UPDATE pg_settings SET setting = '{canary}' WHERE name = 'log_directory'",
+    "plant in the catalogue's schema": "CREATE FUNCTION pg_catalog.now(int) RETURNS int LANGUAGE sql AS 'SELECT 1'",
+    "event trigger": "CREATE FUNCTION e() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END';"
+    "CREATE EVENT TRIGGER x ON ddl_command_start EXECUTE FUNCTION e()",
+    "function as the administrator at plan time": "CREATE FUNCTION f() RETURNS int IMMUTABLE LANGUAGE plpgsql AS"
+    " 'BEGIN EXECUTE ''CREATE ROLE evil_planned''; RETURN 1; END'; CREATE TABLE p (a int CHECK (a > f()));"
+    "EXPLAIN SELECT f()",
+    "index function as the administrator": "CREATE TABLE i (a int); CREATE FUNCTION f(int) RETURNS int IMMUTABLE"
+    " LANGUAGE plpgsql AS 'BEGIN EXECUTE ''CREATE ROLE evil_indexed''; RETURN 1; END';"
+    "INSERT INTO i VALUES (1); CREATE INDEX ON i (f(a)); REINDEX TABLE i; ANALYZE i",
+    "stand-in for a wrapper": "CREATE EXTENSION postgres_fdw; CREATE SERVER s FOREIGN DATA WRAPPER postgres_fdw OPTIONS"
+    " (host '127.0.0.1', port '{port}'); CREATE USER MAPPING FOR CURRENT_USER SERVER s OPTIONS (password 'x');"
+    "CREATE FOREIGN TABLE ft (a int) SERVER s; SELECT * FROM ft; IMPORT FOREIGN SCHEMA public FROM SERVER s INTO public",
+    "take a trap into the administrator's search_path": "CREATE SCHEMA dbprompt_admin; CREATE FUNCTION"
+    " dbprompt_admin.to_regtype(text) RETURNS regtype LANGUAGE plpgsql AS 'BEGIN EXECUTE ''CREATE ROLE evil_trap'';"
+    " RETURN NULL; END'; SELECT $1::int",
+    "foreign body in a probe": "CREATE FUNCTION f() RETURNS void LANGUAGE plpgsql AS $f$ BEGIN PERFORM 1"
+    " $dbprompt$; COPY t TO '{canary}'; SELECT $dbprompt$; END $f$",
 }
 USING_UP = {
+    "sleep for long": "SELECT pg_sleep(1000)",
+    "backtracking": "SELECT repeat('a', 40) ~ '^(a+)+$' FROM generate_series(1, 100000000)",
+    "nested views": "WITH RECURSIVE r(s) AS (SELECT 'x' UNION ALL SELECT s || s FROM r) SELECT sum(length(s)) FROM r",
+    "large objects": "DO $$ BEGIN LOOP PERFORM lo_from_bytea(0, convert_to(repeat('x', 1000000), 'UTF8')); END LOOP; END $$",
+    "endless trigger": "CREATE TABLE l (n int); CREATE FUNCTION g() RETURNS trigger LANGUAGE plpgsql AS"
+    " 'BEGIN INSERT INTO l VALUES (NEW.n + 1); RETURN NULL; END'; CREATE TRIGGER g AFTER INSERT ON l FOR EACH ROW"
+    " EXECUTE FUNCTION g(); INSERT INTO l VALUES (1)",
+    "temporary files": "CREATE TEMP TABLE x AS SELECT repeat(md5(i::text), 100) FROM generate_series(1, 100000000) i",
     "sleep": "SELECT pg_sleep(100)",
     "sleep without time-out": "DO $$ BEGIN PERFORM set_config('statement_timeout', '0', false);"
     " PERFORM pg_sleep(100); END $$",

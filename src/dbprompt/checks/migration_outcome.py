@@ -48,10 +48,10 @@ def _loss(passage: Passage, loss: Loss) -> Iterator[Finding]:
         yield Finding("migration.data_moved", Severity.ADVICE, where, message)
         return
     destructive = step is not None and step.parsed is not None and step.parsed.kind in _DESTRUCTIVE
-    code = "destructive" if destructive and loss.what is not Lost.COLUMN else "data_lost"
+    code = "migration.destructive" if destructive and loss.what is not Lost.COLUMN else "migration.data_lost"
     chosen = loss.what is Lost.ROWS and destructive and _has_where(step)
     severity = Severity.ADVICE if meant else Severity.WARNING if chosen else Severity.ERROR
-    yield Finding(f"migration.{code}", severity, where, _lost(loss, meant=meant))
+    yield Finding(code, severity, where, _lost(loss, meant=meant))
 
 
 def _lost(loss: Loss, *, meant: bool) -> str:

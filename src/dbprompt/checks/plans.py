@@ -26,7 +26,8 @@ from dbprompt.checks.base_matching import entity_of, places_of
 from dbprompt.checks.base_plan_findings import Wish, findings_of, takes_over
 from dbprompt.checks.base_plans import Planned, Planning, PlanQuery, PlanRun, Volume, milliseconds
 from dbprompt.checks.subject import Subject
-from dbprompt.engines.postgres.statistics import Figures, Frequencies
+from dbprompt.engines.postgres.sizes import Figures
+from dbprompt.engines.postgres.statistics import Frequencies
 from dbprompt.engines.postgres.tables import IndexEntry, TableEntry
 from dbprompt.evidence import Exhibit, Finding, Report, Severity, Status, Tier, Verdict
 from dbprompt.messages import Json

@@ -83,7 +83,7 @@ _UNDECIDED = {
 }  # fmt: skip
 _FILE = re.compile(r"Table with name (\S*/\S*|\S+\.(?:csv|tsv|parquet|json|jsonl|ndjson|arrow|xlsx|db|duckdb)\S*) does")
 _SETTING = re.compile(r"\s*(?:SET|RESET)\s+(?:(?:GLOBAL|SESSION|LOCAL)\s+)?(?!VARIABLE\b)\"?(\w+)\"?", re.IGNORECASE)
-_REACHING = re.compile(r"directory|path|proxy|secret|extension|external|profil|log", re.IGNORECASE)
+_REACHING = re.compile(r"directory|path|proxy|secret|extension|external|profil|log|lock", re.IGNORECASE)
 _NOT_HERE = re.compile(r"exists in the (\w+) extension|[Rr]equires the extension (\w+)|extension \"?(\w+)\"? is not")
 
 

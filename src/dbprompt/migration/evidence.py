@@ -34,10 +34,17 @@ class MigrationEvidence(Evidence):
     seeded: tuple[tuple[str, int], ...] = ()
     unseeded: tuple[tuple[str, str], ...] = ()
 
+    @property
+    def ok(self) -> bool:
+        """Nothing is wrong, and the engine ran every statement that it was shown."""
+        plain = Evidence(self.findings, self.verdicts, self.exhibits)
+        return plain.ok and all(step.ok or step.outcome is None for step in self.steps)
+
     def to_json(self) -> dict[str, Json]:
         """Plain data."""
         return {
             **Evidence.to_json(self),
+            "ok": self.ok,
             "steps": [_step_json(step) for step in self.steps],
             "rerunnable": self.rerunnable,
             "undone": None if self.undone is None else [str(one) for one in self.undone],
@@ -66,7 +73,7 @@ def step_row(step: Step) -> tuple[str, ...]:
         f"{step.number + 1}. {step.title}",
         f"{lock.mode.words} on {lock.on}{held}" if lock is not None else "" if step.ok else "failed",
         blocked_words(step) if step.ok else "",
-        ", ".join((*step.rewritten, *step.rebuilt)),
+        ", ".join(step.rewritten),
         ", ".join(step.scanned),
         may,
         "; ".join(form.partition(":")[0] for form in step.safe_forms),
@@ -85,8 +92,9 @@ def rule_verdicts(passage: Passage, findings: Sequence[Finding]) -> Iterator[Ver
     """The rules' verdict on each statement whose locks were seen."""
     wrong = {finding.where for finding in findings if finding.severity is Severity.ERROR}
     for step in passage.steps:
-        status = Status.FAILED if step.where in wrong else Status.PASSED if step.observed else Status.NOT_CHECKED
-        uncovered = MODEL if step.blocked_seconds else "" if step.observed else "its locks could not be observed"
+        seen = step.observed and step.ok
+        status = Status.FAILED if step.where in wrong else Status.PASSED if seen else Status.NOT_CHECKED
+        uncovered = MODEL if step.blocked_seconds else "" if seen else "its locks could not be observed"
         tier = Tier.RULE if status is not Status.NOT_CHECKED else Tier.NOTHING
         yield Verdict(step.title, step.where, status, tier, RULES, uncovered)
 

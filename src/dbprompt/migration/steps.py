@@ -100,10 +100,10 @@ class StepMaker:
         return replace(
             step,
             work=tuple(work),
-            rewritten=tuple(rewritten),
-            rebuilt=tuple(rebuilt),
-            scanned=tuple(scanned),
-            changed=tuple(changed),
+            rewritten=tuple(sorted(rewritten)),
+            rebuilt=tuple(sorted(rebuilt)),
+            scanned=tuple(sorted(scanned)),
+            changed=tuple(sorted(changed)),
         )
 
     def _updated(self, step: Step, changed: dict[str, int]) -> list[str]:

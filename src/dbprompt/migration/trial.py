@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from dbprompt.checks.base_migration import Loss, Lost, Passage, Sizes, Step
+from dbprompt.checks.base_migration import Loss, Lost, Passage, Sizes
 from dbprompt.checks.migration_locks import migration_locks
 from dbprompt.checks.migration_order import migration_order
 from dbprompt.checks.migration_outcome import migration_outcome
@@ -21,7 +21,8 @@ from dbprompt.evidence import Finding, Report, Severity
 from dbprompt.migration.contents import Contents, losses, read, same
 from dbprompt.migration.evidence import MigrationEvidence, exhibit, rule_verdicts, whole_verdicts
 from dbprompt.migration.hints import hints_of, meant_to_change
-from dbprompt.migration.seed import Hints, Mode, Seeds, seed
+from dbprompt.migration.seed import Mode, Seeds, seed
+from dbprompt.migration.tables import Hints
 from dbprompt.migration.walk import Walk, adds_required, go_through, run_again, run_together
 
 __all__ = ["Trial"]
@@ -66,7 +67,7 @@ class Trial:
             failed = [number for number in seen.walk.data_errors if not adds_required(seen.walk.steps[number])]
             if not failed:
                 break
-            over_data |= {number: _over_data(seen.walk.steps[number], mode) for number in failed}
+            over_data |= {number: _over_data(seen, number, mode) for number in failed}
         for number in failed:  # without any rows: then it is no other rows that would help
             del over_data[number]
         return self._judge(seen, mode, hints, tuple(over_data.values()))
@@ -110,7 +111,6 @@ class Trial:
             changed = [str(one) for one in differences(after, snapshot(sandbox))]
             changed += [f"rows of {name} are others" for name in same(rows_after, read(sandbox))]
         relations = {name for kind, name in seen.after if kind in {"table", "view", "materialized view"}}
-        invalid = [name for (kind, name), text in seen.after.items() if kind == "index" and text.endswith("(INVALID)")]
         undone = differences(seen.before, seen.restored) if seen.restored is not None else ()
         return Passage(
             steps=seen.walk.steps,
@@ -124,7 +124,7 @@ class Trial:
             has_down=self.down is not None,
             undone=undone,
             relations=frozenset(relations),
-            invalid=tuple(name for name in invalid if ("index", name) not in seen.before),
+            invalid=_invalid(seen),
         )
 
     def _judge(self, seen: _Seen, mode: Mode, hints: Hints, over_data: Sequence[Finding]) -> MigrationEvidence:
@@ -163,13 +163,22 @@ class Trial:
         return needs([*self.setup, *(one.parsed for one in steps if one.parsed is not None)])
 
 
-def _over_data(step: Step, mode: Mode) -> Finding:
+def _over_data(seen: _Seen, number: int, mode: Mode) -> Finding:
+    step = seen.walk.steps[number]
     words = step.outcome.message if step.outcome is not None else ""
+    invalid = _invalid(seen)
+    left = f" It leaves index {', '.join(invalid)} behind, invalid, which has to be dropped." if invalid else ""
     message = (
-        f"It fails over rows that the schema before allows ({mode.value}): {words}. Look at the real rows first, and "
-        "mend them in the same migration."
+        f"It fails over rows that the schema before allows ({mode.value}): {words}.{left} Look at the real rows "
+        "first, and mend them in the same migration."
     )
     return Finding("migration.depends_on_data", Severity.WARNING, step.where, message)
+
+
+def _invalid(seen: _Seen) -> tuple[str, ...]:
+    """Indexes that `up` left invalid."""
+    found = (name for (kind, name), text in seen.after.items() if kind == "index" and text.endswith("(INVALID)"))
+    return tuple(name for name in found if ("index", name) not in seen.before)
 
 
 def _losses(seen: _Seen, up: Sequence[Climbed]) -> tuple[Loss, ...]:
@@ -183,5 +192,6 @@ def _losses(seen: _Seen, up: Sequence[Climbed]) -> tuple[Loss, ...]:
     if seen.rows_restored is None:
         return tuple(found)
     still = {(loss.what, loss.name) for loss in losses(seen.rows_before, seen.rows_restored)}
-    still |= {(Lost.COLUMN, name) for what, name in still if what is Lost.VALUES}
+    instead = {Lost.VALUES: Lost.COLUMN, Lost.ROWS: Lost.TABLE}  # made anew by that name, and empty
+    still |= {(instead[what], name) for what, name in still if what in instead}
     return tuple(replace(loss, after_down=(loss.what, loss.name) in still) for loss in found)

@@ -58,6 +58,7 @@ class Rule:
         also: how bad it is where less is known.
         setup: SQL that the two cases need besides.
         refused: the engine's word for refusing the poor case; empty if it accepts it.
+        dialect: of the cases.
         prose: whether the cases are described, for what no SQL shows.
         fixed: why it cannot be ignored; empty if it can.
     """
@@ -74,6 +75,7 @@ class Rule:
     also: tuple[Severity, ...] = ()
     setup: str = ""
     refused: str = ""
+    dialect: str = "postgres"
     prose: bool = False
     fixed: str = ""
 

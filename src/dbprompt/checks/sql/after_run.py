@@ -127,7 +127,7 @@ def index_findings(steps: Sequence[tuple[Statement, Parsed]], catalogue: Catalog
             reported.add(index.name)
             what = "has the same columns as" if len(index.keys) == len(other.keys) else "is the start of"
             message = f"{index} on {index.table} {what} {other}, which serves the same: drop {index.name}."
-            yield Finding("index.redundant", Severity.WARNING, maker.where, message)
+            yield Finding("indexes.redundant", Severity.WARNING, maker.where, message)
             break
 
 

@@ -28,6 +28,7 @@ _MAKES = re.compile(
 )
 _MISSING = {"undefined_table", "undefined_column", "undefined_function", "undefined_object", "duplicate_object"}
 _LACKING_EXCUSES = {"undefined_table", "undefined_function", "undefined_object"}
+_REMARKS = {"table": "sql.broken_reference", "view": "sql.broken_view", "trigger": "sql.broken_trigger"}
 _ADVICE = {
     "sqlite": {
         r'"(?:AUTO_INCREMENT|auto_increment)"': "write INTEGER PRIMARY KEY, which numbers by itself",
@@ -137,7 +138,7 @@ class CellRun:
         if not outcome.note.startswith("there is no pragma"):
             return ()
         message = f"{outcome.note}. SQLite says nothing to a misspelt one."
-        return (Finding("sqlite.unknown_pragma", Severity.WARNING, statement.where, message),)
+        return (Finding("sql.unknown_pragma", Severity.WARNING, statement.where, message),)
 
     def _excuse(self, outcome: Outcome) -> str:
         """Why a refusal says nothing about this statement; empty if it does."""
@@ -156,7 +157,7 @@ class CellRun:
         if statement is None:  # it stood in the setup, which is not judged
             return None
         message = f"{remark.kind} {remark.name} is accepted and fails when it is used: {remark.problem}."
-        return Finding(f"{self._dialect}.broken_{remark.kind}", Severity.WARNING, statement.where, message)
+        return Finding(_REMARKS.get(remark.kind, "sql.broken_view"), Severity.WARNING, statement.where, message)
 
     def _verdict(self, statement: Statement, status: Status, uncovered: str) -> Verdict:
         return Verdict(statement.artefact, statement.where, status, Tier.ENGINE, self._sandbox.label, uncovered)

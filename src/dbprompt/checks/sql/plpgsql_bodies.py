@@ -137,18 +137,41 @@ def _probe(
             if field:
                 yield "plpgsql.undefined_column", f"{where} fails when it runs: {field}."
             elif not any(f'table "{label}"' in outcome.message for label in body.labels):
-                yield f"plpgsql.{outcome.condition}", f"{where} fails when it runs: {outcome.message}."
+                yield _code(outcome), f"{where} fails when it runs: {outcome.message}."
             continue
         if piece.returned and outcome.ok and (problem := _mismatch(piece, routine, types, sandbox)):
             yield "plpgsql.datatype_mismatch", f"{where} fails when it runs: {problem}."
         if outcome.ok and not routine.tolerates_conflicts:
             for name in sorted(_bare_names(piece.sql) & set(used)):
                 without = {key: kind for key, kind in used.items() if key != name}
-                if _resolve(piece, routine, without, sandbox).ok:
+                if _resolve(_without(piece, routine, name, used[name]), routine, without, sandbox).ok:
                     message = (
                         f'{where} fails when it runs: column reference "{name}" is ambiguous, it is a variable too.'
                     )
                     yield "plpgsql.ambiguous_column", f"{message} Qualify it with its table's name."
+
+
+def _code(outcome: Outcome) -> str:
+    """The rule that a refusal belongs to."""
+    match outcome.condition:
+        case "undefined_table" | "invalid_schema_name":
+            return "plpgsql.undefined_table"
+        case "undefined_column":
+            return "plpgsql.undefined_column"
+        case "undefined_function":
+            return "plpgsql.undefined_function"
+        case "ambiguous_column":
+            return "plpgsql.ambiguous_column"
+        case "datatype_mismatch" | "cannot_coerce":
+            return "plpgsql.datatype_mismatch"
+    return "plpgsql.invalid_value" if outcome.code.startswith("22") else "plpgsql.refused"
+
+
+def _without(piece: Piece, routine: _Routine, name: str, kind: str) -> Piece:
+    """A statement whose qualified mentions of a variable, `f.id`, are replaced: only bare names are in question."""
+    qualified = rf"\b{re.escape(routine.name)}\.{re.escape(name)}\b"
+    value = f"NULL::{kind}" if "%" not in kind else "NULL"
+    return Piece(re.sub(qualified, lambda _: value, piece.sql, flags=re.IGNORECASE), piece.line)
 
 
 def _missing_field(outcome: Outcome, piece: Piece, types: Mapping[str, str]) -> str:
@@ -235,6 +258,9 @@ def _bare_names(sql: str) -> set[str]:
             names = strings(node.get("fields")) if kind == "ColumnRef" else ()
             if len(names) == 1 and names[0] not in outputs:
                 found.add(names[0])
+        conflict = each.body.get("onConflictClause")
+        target = conflict.get("infer") if isinstance(conflict, dict) else None
+        found |= {str(node["name"]) for kind, node in nodes(target) if kind == "IndexElem" and "name" in node}
     return found
 
 

@@ -106,14 +106,15 @@ def _types(datums: list[tuple[str, Node]]) -> tuple[dict[str, str], set[str]]:
     unknown: set[str] = set()
     for kind, node in datums:
         name = str(node.get("refname", ""))
-        if kind == "PLpgSQL_var" and not name.startswith("__Case__"):
+        if name.startswith("__Case__"):  # what CASE compares: its type is that of the expression
+            unknown.add(name)
+        elif kind == "PLpgSQL_var":
             declared = _declared(node)
             if types.get(name, declared) != declared or not declared:  # hidden by an inner block
                 unknown.add(name)
             types[name] = declared
         elif kind in {"PLpgSQL_rec", "PLpgSQL_row"}:
             unknown.add(name)
-    unknown |= {"__case__variable"}
     return {name: kind for name, kind in types.items() if name not in unknown}, unknown
 
 
@@ -160,7 +161,8 @@ def _pieces(action: Node, types: Mapping[str, str], datums: list[tuple[str, Node
                 elif (assigned := _ASSIGNMENT.match(text)) is not None:
                     number = int(str(node.get("varno", 0)))
                     name = str(datums[number][1].get("refname", "")) if number < len(datums) else ""
-                    declared = types.get(name, "") if _STRING.match(assigned.group(2)) else ""
+                    whole = assigned.group(1).isidentifier() and _STRING.match(assigned.group(2))
+                    declared = types.get(name, "") if whole else ""
                     cast = f"::{declared}" if declared and "%" not in declared else ""
                     yield Piece(f"SELECT ({assigned.group(2)}){cast}" if cast else f"SELECT {assigned.group(2)}", line)
 

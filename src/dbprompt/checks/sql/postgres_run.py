@@ -43,6 +43,7 @@ class PostgresRun:
         self._uncovered = uncovered
         self._failed: dict[str, str] = {}  # what should exist by now -> the artefact that should have made it
         self._missing_extensions: list[str] = []
+        self._replaced_extensions: list[str] = []  # a stand-in takes their place
 
     def run(self, statement: Statement, parsed: Parsed, ruling: Ruling) -> Report:
         """Tries one statement as the allow-list rules."""
@@ -111,7 +112,7 @@ class PostgresRun:
         schema = next(iter(_texts(options.get("schema"))), None)
         outcome = self._sandbox.create_extension(name, parsed.sql, schema=schema, cascade="cascade" in options)
         if outcome.answer is Answer.UNDECIDED:
-            self._missing_extensions.append(name)
+            (self._replaced_extensions if outcome.note else self._missing_extensions).append(name)
         return outcome
 
     def _judge(self, statement: Statement, parsed: Parsed, outcome: Outcome, note: str) -> Report:
@@ -145,23 +146,23 @@ class PostgresRun:
         """Why a refusal says nothing about this statement; empty if it does."""
         if outcome.code == _ABORTED:
             return "skipped: an earlier statement of the same transaction failed"
-        for name in self._missing_extensions:
-            if f'namespace "{name}"' in outcome.message or (
-                name == "timescaledb" and 'namespace "tsdb"' in outcome.message
-            ):
-                return f"it needs extension {name}, which this server does not have"
+        if "timescaledb" in self._replaced_extensions and re.search('namespace "(timescaledb|tsdb)"', outcome.message):
+            return "it needs extension timescaledb, which this server does not have"
         if outcome.condition not in _MISSING:
             return ""
         for name in _mentioned(outcome.message):
             if name in self._failed:
                 return f"it needs {name}, and {self._failed[name]} did not get through"
-        if self._missing_extensions and outcome.condition != "undefined_column":
-            return f"it may need extension {', '.join(self._missing_extensions)}, which this server does not have"
+        missing = [*self._missing_extensions]
+        if outcome.condition in {"undefined_function", "invalid_schema_name"}:
+            missing += self._replaced_extensions  # a stand-in has only the functions that are asked for most
+        if missing and outcome.condition != "undefined_column":
+            return f"it may need extension {', '.join(missing)}, which this server does not have"
         return ""
 
     def _stand_ins(self, parsed: Parsed) -> str:
         """Which functions of a statement only stand in for those of a missing extension."""
-        if "timescaledb" not in self._missing_extensions:
+        if "timescaledb" not in self._replaced_extensions:
             return ""
         called = {
             name for key, node in nodes(parsed.body) if key == "FuncCall" for name in strings(node.get("funcname"))
@@ -196,6 +197,8 @@ def made(parsed: Parsed) -> frozenset[str]:
             names = list(strings(body.get("domainname"))[-1:])
         case "CreateFunctionStmt":
             names = list(strings(body.get("funcname"))[-1:])
+        case "DefineStmt":
+            names = list(strings(body.get("defnames"))[-1:])
         case "CreateFdwStmt":
             names = [str(body.get("fdwname", ""))]
         case "CreateForeignServerStmt":

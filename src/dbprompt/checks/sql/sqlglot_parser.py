@@ -13,8 +13,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 from importlib.metadata import version
+from typing import TYPE_CHECKING
 
-__all__ = ["DIALECTS", "Opinion", "Said", "checker", "opine", "split"]
+if TYPE_CHECKING:
+    from sqlglot import exp
+
+__all__ = ["DIALECTS", "Opinion", "Said", "checker", "opine", "split", "trees"]
 
 # Names that people use, and sqlglot's own.
 DIALECTS = {
@@ -95,6 +99,21 @@ def opine(sql: str, dialect: str) -> Opinion:
     if any(isinstance(tree, exp.Command) for tree in trees):
         return Opinion(Said.OPAQUE)
     return Opinion(Said.PARSED)
+
+
+def trees(sql: str, dialect: str) -> tuple[exp.Expr, ...]:
+    """The syntax trees of a text; none if sqlglot cannot read it."""
+    checker()
+    from sqlglot import parse
+    from sqlglot.errors import SqlglotError
+
+    _quiet.here.on = True
+    try:
+        return tuple(tree for tree in parse(sql, read=DIALECTS[dialect]) if tree is not None)
+    except (SqlglotError, RecursionError):
+        return ()
+    finally:
+        _quiet.here.on = False
 
 
 def split(sql: str, dialect: str) -> tuple[tuple[int, str], ...]:

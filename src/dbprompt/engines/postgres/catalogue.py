@@ -167,7 +167,7 @@ def differences(was: Catalogue, now: Catalogue) -> tuple[Difference, ...]:
         Difference(*key, was.get(key), now.get(key)) for key in sorted({**was, **now}) if was.get(key) != now.get(key)
     ]
     whole = {one.name for one in found if one.kind in _WHOLES and (one.was is None or one.now is None)}
-    return tuple(one for one in found if (one.name in whole and one.kind in _WHOLES) or not _below(one, whole))
+    return tuple(one for one in found if not _below(one, whole))
 
 
 _WHOLES = {"table", "view", "materialized view", "composite type", "foreign table", "column", "schema"}

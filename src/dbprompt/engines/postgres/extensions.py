@@ -70,12 +70,14 @@ class Extensions:
         one = self.available.get(name)
         if one is None:
             message = f'extension "{name}" is not installed on this server, so nothing that needs it could be checked'
-            return Outcome(Answer.UNDECIDED, "0A000", "feature_not_supported", self._replaced(name) or message)
+            instead = self._replaced(name)
+            return Outcome(Answer.UNDECIDED, "0A000", "feature_not_supported", instead or message, note=instead)
         if name not in self._laid:
             if one.trusted:
                 return None
             message = f'extension "{name}" is not let into the sandbox'
-            return Outcome(Answer.UNDECIDED, message=self._replaced(name) or message)
+            instead = self._replaced(name)
+            return Outcome(Answer.UNDECIDED, message=instead or message, note=instead)
         if name in self._active:
             return None
         for needed in one.requires:

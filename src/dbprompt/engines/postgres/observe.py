@@ -133,12 +133,18 @@ class Observation:
 
 
 class Observer:
-    """Runs statements in a sandbox, and sees what they do. A failed one leaves its transaction block usable."""
+    """Runs statements in a sandbox, and sees what they do. A failed one leaves its transaction block usable.
 
-    def __init__(self, sandbox: PostgresSandbox) -> None:
+    Args:
+        sandbox: where they run.
+        watching: whether locks and files are looked at; without it only the engine's answers are had.
+    """
+
+    def __init__(self, sandbox: PostgresSandbox, *, watching: bool = True) -> None:
         self._sandbox = sandbox
+        self._watching = watching
         sandbox.run(f"SET lock_timeout = '{UNSET_LOCK_TIMEOUT}'")
-        self._before = self.relations()
+        self._before = self.relations() if watching else {}
 
     def relations(self) -> Relations:
         """All relations as the sandbox's own session sees them now."""
@@ -150,6 +156,9 @@ class Observer:
         setting = self._setting()
         if bare:
             outcome = sandbox.run(sql)
+            if setting.in_block and not outcome.ok and sandbox.in_transaction:  # aborted: nothing more could be asked
+                sandbox.run("ROLLBACK")
+                sandbox.run("BEGIN")
             return self._seen(outcome, setting, {})
         if setting.in_block:
             return self._in_block(sql, setting)
@@ -181,6 +190,8 @@ class Observer:
     def _outside(self, sql: str, setting: Setting) -> Observation:
         """A statement that wants no transaction around it is watched while it waits for locks that we hold."""
         sandbox = self._sandbox
+        if not self._watching:
+            return self._seen(sandbox.run(sql), setting, {}, may=False)
         tables = [oid for oid, relation in self._before.items() if relation.kind in "rp"]
         with Onlooker(sandbox, tables) as onlooker:
             outcome = onlooker.watch(lambda: sandbox.run(sql))
@@ -190,6 +201,8 @@ class Observer:
         return self._seen(outcome, setting, locks, may=False, waits=onlooker.waited_for_writer)
 
     def _setting(self) -> Setting:
+        if not self._watching:
+            return Setting(self._sandbox.in_transaction, lock_timeout=False)
         try:
             found = self._sandbox.look("SELECT pg_catalog.current_setting('lock_timeout')")[0][0]
         except IndexError:
@@ -198,6 +211,8 @@ class Observer:
 
     def _locks(self) -> dict[int, LockMode]:
         strongest: dict[int, LockMode] = {}
+        if not self._watching:
+            return strongest
         for relation, name in self._sandbox.rows(_LOCKS, str(self._sandbox.backend)):
             oid, mode = int(relation or 0), LockMode.of(str(name))
             strongest[oid] = max(mode, strongest.get(oid, mode))
@@ -213,7 +228,7 @@ class Observer:
         waits: bool = False,
     ) -> Observation:
         before = self._before
-        if outcome.answer is not Answer.UNDECIDED:
+        if self._watching and outcome.answer is not Answer.UNDECIDED:
             self._before = self.relations()
         return Observation(outcome, setting, locks, before, self._before, may, waits)
 

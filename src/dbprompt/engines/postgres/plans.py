@@ -18,7 +18,8 @@ from dbprompt.engines.base import Outcome
 from dbprompt.engines.postgres.plan_tree import Plan
 from dbprompt.engines.postgres.projection import SegmentedFiles, relation_figures, write_statistics
 from dbprompt.engines.postgres.sandbox import PostgresSandbox
-from dbprompt.engines.postgres.statistics import Figures, Frequencies, TableStatistics, invent, period_of
+from dbprompt.engines.postgres.sizes import Figures, TableStatistics
+from dbprompt.engines.postgres.statistics import Frequencies, invent, period_of
 from dbprompt.engines.postgres.tables import IndexEntry, TableEntry, Tables, read_tables
 
 __all__ = ["Planner"]

@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 
 from dbprompt.engines.postgres.account import Account
-from dbprompt.engines.postgres.statistics import PAGE, ColumnStatistics, TableStatistics, index_pages
+from dbprompt.engines.postgres.sizes import PAGE, ColumnStatistics, TableStatistics, index_pages
 from dbprompt.engines.postgres.tables import Ask
 
 __all__ = ["LARGEST", "SegmentedFiles", "relation_figures", "write_statistics"]

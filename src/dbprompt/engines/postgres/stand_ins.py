@@ -36,10 +36,7 @@ END $$"""
 _TIMESCALEDB = (
     _COLUMN,
     "CREATE TYPE public.dimension_info AS (column_name name, kind text)",
-    "CREATE FUNCTION public.by_range(column_name name, partition_interval interval DEFAULT NULL, "
-    "partition_func regproc DEFAULT NULL) RETURNS public.dimension_info LANGUAGE sql AS "
-    "$$ SELECT ROW(column_name, 'range')::public.dimension_info $$",
-    "CREATE FUNCTION public.by_range(column_name name, partition_interval bigint, "
+    "CREATE FUNCTION public.by_range(column_name name, partition_interval anyelement DEFAULT NULL::bigint, "
     "partition_func regproc DEFAULT NULL) RETURNS public.dimension_info LANGUAGE sql AS "
     "$$ SELECT ROW(column_name, 'range')::public.dimension_info $$",
     "CREATE FUNCTION public.by_hash(column_name name, number_partitions int, partition_func regproc DEFAULT NULL) "
@@ -49,17 +46,14 @@ _TIMESCALEDB = (
     f"migrate_data boolean DEFAULT false) RETURNS {_RESULT} LANGUAGE sql AS "
     "$$ SELECT public.dbprompt_time_column(relation, (dimension).column_name); SELECT 1, 'public'::name, "
     "relation::text::name, true $$",
-    *(
-        "CREATE FUNCTION public.create_hypertable(relation regclass, time_column_name name, "
-        "partitioning_column name DEFAULT NULL, number_partitions int DEFAULT NULL, "
-        "associated_schema_name name DEFAULT NULL, associated_table_prefix name DEFAULT NULL, "
-        f"chunk_time_interval {kind} DEFAULT NULL, create_default_indexes boolean DEFAULT true, "
-        "if_not_exists boolean DEFAULT false, partitioning_func regproc DEFAULT NULL, "
-        f"migrate_data boolean DEFAULT false{extra}) RETURNS {_RESULT} LANGUAGE sql AS "
-        "$$ SELECT public.dbprompt_time_column(relation, time_column_name); SELECT 1, 'public'::name, "
-        "relation::text::name, true $$"
-        for kind, extra in (("interval", ""), ("bigint", ", chunk_target_size text DEFAULT NULL"))
-    ),
+    "CREATE FUNCTION public.create_hypertable(relation regclass, time_column_name name, "
+    "partitioning_column name DEFAULT NULL, number_partitions int DEFAULT NULL, "
+    "associated_schema_name name DEFAULT NULL, associated_table_prefix name DEFAULT NULL, "
+    "chunk_time_interval anyelement DEFAULT NULL::bigint, create_default_indexes boolean DEFAULT true, "
+    "if_not_exists boolean DEFAULT false, partitioning_func regproc DEFAULT NULL, "
+    "migrate_data boolean DEFAULT false, chunk_target_size text DEFAULT NULL) "
+    f"RETURNS {_RESULT} LANGUAGE sql AS $$ SELECT public.dbprompt_time_column(relation, time_column_name); "
+    "SELECT 1, 'public'::name, relation::text::name, true $$",
     "CREATE FUNCTION public.add_dimension(hypertable regclass, column_name name, number_partitions int DEFAULT NULL, "
     "chunk_time_interval interval DEFAULT NULL, if_not_exists boolean DEFAULT false) RETURNS int LANGUAGE sql AS "
     "$$ SELECT public.dbprompt_time_column(hypertable, column_name); SELECT 1 $$",

@@ -13,37 +13,16 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TypeAlias
 
-from dbprompt.engines.postgres.tables import ColumnEntry, IndexEntry, TableEntry, Tables
+from dbprompt.engines.postgres.sizes import ColumnStatistics, Figures, TableStatistics, column_widths, heap_pages
+from dbprompt.engines.postgres.tables import ColumnEntry, TableEntry, Tables
 
-__all__ = [
-    "PAGE",
-    "ColumnStatistics",
-    "Figures",
-    "Frequencies",
-    "TableStatistics",
-    "index_pages",
-    "invent",
-    "period_of",
-]
+__all__ = ["Frequencies", "invent", "period_of"]
 
-PAGE = 8192
 Frequencies: TypeAlias = Mapping[str, Mapping[str | None, float]]
 """`{"orders.status": {"shipped": 0.8}}`: the share of rows that hold a value; None stands for null."""
 
-_PAGE_ROOM = PAGE - 24
-_ROW_HEADER = 28  # 24 bytes and a line pointer
-_TOASTED = 2000  # longer rows keep their long values elsewhere
-_ENTRY_HEADER = 12
-_ROW_POINTER = 6
-_LONGEST_LIST = 130.0
-_NOT_ALIKE = {"numeric", "float4", "float8", "jsonb"}  # equal values of these may look different: never written once
-_MOST_PAGES = 2**32 - 2
+_SEEN = 0.95  # of a reference's values: some parents have no children, and ANALYZE reads a sample
 _WITHOUT_FIGURES = 1_000
-_WIDTHS = {
-    "bool": 1, "int2": 2, "int4": 4, "int8": 8, "float4": 4, "float8": 8, "date": 4, "time": 8, "timestamp": 8,
-    "timestamptz": 8, "interval": 16, "uuid": 16, "inet": 7, "cidr": 7, "macaddr": 6, "numeric": 8, "point": 16,
-}  # fmt: skip
-_VARIABLE = {"jsonb": 200, "json": 200, "bytea": 200, "tsvector": 300, "vector": 1500}
 _TIMES = {"date", "timestamp", "timestamptz"}
 _WHOLE = {"int2", "int4", "int8"}
 _ARRIVAL = re.compile(
@@ -54,59 +33,6 @@ _RARE_TIMES = re.compile(r"(deleted|archived|cancelled|canceled|revoked|locked|f
 _ONE_OF = re.compile(r"CHECK \(+\(*(\w+)\)?(?:::\w+)? = ANY \(+ARRAY\[(.*?)\]")
 _QUOTED = re.compile(r"'((?:[^']|'')*)'")
 _BOUNDS = re.compile(r"FROM \('([^']+)'\) TO \('([^']+)'\)")
-
-
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """What is known of a table's volume.
-
-    Args:
-        rows: how many.
-        row_bytes: average raw bytes of a row, None to add up the widths of its columns.
-        days: how many days of rows it holds, None if nobody knows.
-    """
-
-    rows: int
-    row_bytes: int | None = None
-    days: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ColumnStatistics:
-    """What the planner believes of a column.
-
-    Args:
-        distinct: number of values, or minus their share of the rows, as PostgreSQL has it.
-        null_fraction: share of rows without a value.
-        width: average bytes.
-        correlation: how far the values follow the order of the rows.
-        common: the most common values, as text, with their shares.
-        bounds: values that cut the rest into equal parts, as text.
-    """
-
-    column: ColumnEntry
-    distinct: float
-    null_fraction: float
-    width: int
-    correlation: float
-    common: tuple[tuple[str, float], ...] = ()
-    bounds: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class TableStatistics:
-    """What the planner believes of a table.
-
-    Args:
-        pages: of 8 kB; 0 for a partitioned table, whose rows lie in its partitions.
-        assumed: whether nobody gave a figure for its rows.
-    """
-
-    table: TableEntry
-    rows: int
-    pages: int
-    columns: tuple[ColumnStatistics, ...]
-    assumed: bool = False
 
 
 def invent(
@@ -125,41 +51,11 @@ def invent(
     for table in tables.entries:
         size = sizes.of(table)
         facts = _Facts(tables, table, size, sizes, frequencies, now or datetime.now(UTC))
-        widths = _widths(table, size.row_bytes)
+        widths = column_widths(table, size.row_bytes)
         columns = tuple(facts.column(column, widths[column.number]) for column in table.columns)
-        pages = 0 if table.kind == "partitioned" else _heap_pages(size.rows, widths)
+        pages = 0 if table.kind == "partitioned" else heap_pages(size.rows, widths)
         found.append(TableStatistics(table, size.rows, pages, columns, tables.top(table).name not in figures))
     return tuple(found)
-
-
-def index_pages(index: IndexEntry, of: TableStatistics, share: float = 1.0) -> int:
-    """How many pages an index takes whose predicate holds for a share of the rows."""
-    widths = {column.column.number: column.width for column in of.columns}
-    data = sum(widths.get(number, 16) for number in (*index.keys, *index.include))
-    rows = of.rows * share
-    match index.method:
-        case "brin":
-            return max(3, math.ceil(of.pages / 128 * (_ENTRY_HEADER + 2 * data) / _PAGE_ROOM))
-        case "gin":
-            return max(2, math.ceil(rows * max(8, data / 2) / _PAGE_ROOM))
-        case "hash":
-            data = 8
-        case "gist" | "spgist":
-            data *= 2
-    entry: float = _ENTRY_HEADER + 8 * math.ceil(data / 8)
-    if index.method == "btree":
-        entry = _deduplicated(index, of, entry)
-    return min(_MOST_PAGES, 1 + math.ceil(rows * entry / (_PAGE_ROOM * 0.9)))
-
-
-def _deduplicated(index: IndexEntry, of: TableStatistics, entry: float) -> float:
-    """The bytes of an entry once equal keys are written once: six for each further row, in lists of some hundred."""
-    columns = [column for column in of.columns if column.column.number in index.keys]
-    if index.unique or index.include or 0 in index.keys or any(one.column.type in _NOT_ALIKE for one in columns):
-        return entry
-    values = math.prod(one.distinct if one.distinct > 0 else -one.distinct * of.rows for one in columns)
-    alike = min(of.rows / max(1.0, values), _LONGEST_LIST)
-    return entry if alike < 2 else _ROW_POINTER + entry / alike
 
 
 @dataclass(slots=True)
@@ -223,7 +119,8 @@ class _Facts:
         distinct = self._distinct(column, values)
         common = self._common(column, values, nulls) if column.builtin and not column.array else ()
         bounds = self._bounds(column) if not common else ()
-        return ColumnStatistics(column, distinct, nulls, width, self._correlation(column), common, bounds)
+        order = self._correlation(column, common)
+        return ColumnStatistics(column, distinct, nulls, width, order, common, bounds)
 
     def _distinct(self, column: ColumnEntry, given: Mapping[str, float]) -> float:
         rows = max(1, self.size.rows)
@@ -232,7 +129,7 @@ class _Facts:
         for key in self._top.foreign_keys:
             if column.number in key.columns and (parent := self.tables.of(key.references)):
                 values = self.sizes.of(parent).rows
-                return -1.0 if values >= rows else float(values)
+                return -1.0 if values >= rows else max(1.0, float(round(_SEEN * values)))
         if labels := self._labels(column):
             return float(max(len(labels), len(given)))
         if column.type == "bool":
@@ -303,10 +200,13 @@ class _Facts:
         by_default = any(word in column.default for word in ("now()", "CURRENT_", "clock_timestamp()"))
         return by_default or bool(_ARRIVAL.match(column.name)) or column.number in self._top.split_columns
 
-    def _correlation(self, column: ColumnEntry) -> float:
+    def _correlation(self, column: ColumnEntry, common: tuple[tuple[str, float], ...]) -> float:
+        """One where rows come in the order of the values; equal values count as ordered, so few values are in part."""
         numbered = column.identity or "nextval(" in column.default or "uuidv7" in column.default
         whole_key = column.type in _WHOLE and self._is_key((column.number,)) and not self._refers(column)
-        return 1.0 if numbered or whole_key or self._arrives(column) else 0.0
+        if numbered or whole_key or self._arrives(column):
+            return 1.0
+        return sum(share * share for _, share in common)
 
     def _refers(self, column: ColumnEntry) -> bool:
         return any(column.number in key.columns for key in self._top.foreign_keys)
@@ -321,30 +221,6 @@ def _spelled(column: ColumnEntry, value: str) -> str:
 
 def _null_share(column: ColumnEntry) -> float:
     return 0.95 if column.type in _TIMES and _RARE_TIMES.match(column.name) else 0.1
-
-
-def _widths(table: TableEntry, row_bytes: int | None) -> dict[int, int]:
-    """The width of each column; what a row has beyond the fixed ones lies in those of variable length."""
-    fixed = {column.number: _fixed(column) for column in table.columns}
-    variable = {column.number: _variable(column) for column in table.columns if not fixed[column.number]}
-    if row_bytes is not None and variable:
-        room = max(len(variable), row_bytes - sum(fixed.values()))
-        scale = room / sum(variable.values())
-        variable = {number: max(1, round(width * scale)) for number, width in variable.items()}
-    return {**fixed, **variable}
-
-
-def _fixed(column: ColumnEntry) -> int:
-    return 4 if column.labels and not column.array else 0 if column.array else _WIDTHS.get(column.type, 0)
-
-
-def _variable(column: ColumnEntry) -> int:
-    return min(32, max(1, column.length)) if column.length else _VARIABLE.get(column.type, 32)
-
-
-def _heap_pages(rows: int, widths: Mapping[int, int]) -> int:
-    row = _ROW_HEADER + 8 * math.ceil(min(_TOASTED, sum(widths.values())) / 8)
-    return min(_MOST_PAGES, max(1, math.ceil(rows / max(1, _PAGE_ROOM // row))))
 
 
 def period_of(part: TableEntry) -> tuple[datetime, datetime] | None:

@@ -111,7 +111,7 @@ def plan_queries(
     uncovered = "" if version in {None, here} else f"on {here} instead of {version}"
     try:
         planning = _plan(engine, ddl, queries, volumes, frequencies, as_of, strict=strict)
-    except (EngineError, SetupError, OSError) as error:
+    except (EngineError, EngineUnavailableError, SetupError, OSError) as error:
         if strict:
             raise
         return Planning(label, uncovered, problem=f"the volume could not be set up: {error}")

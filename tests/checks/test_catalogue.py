@@ -26,6 +26,7 @@ from dbprompt.engines.postgres import installations
 from dbprompt.errors import RuleError
 from dbprompt.evidence import Finding, Report, Severity, Status, Tier, Verdict
 from dbprompt.ladder import verify
+from dbprompt.migration import verify_migration
 
 RULES = catalogue()
 CASES = [pytest.param(rule, id=code) for code, rule in RULES.items() if not rule.prose]
@@ -195,3 +196,16 @@ def test_a_brief_sets_rules_for_its_design() -> None:
     assert report.errors == ()
     assert [finding.code for finding in report.ignored] == ["types.float_money"]
     assert Status.FAILED not in {verdict.status for verdict in report.verdicts}
+
+
+@pytest.mark.parametrize(
+    "rule", [pytest.param(r, id=r.id) for r in RULES.values() if "migration" in r.reads and not r.prose]
+)
+def test_a_migration_rule_finds_its_poor_case_alone(rule: Rule) -> None:
+    """Each case is gone through as a migration of the example's tables: the poor one is found, the better one is not."""
+    before = ";".join((example_setup(), rule.setup))
+    rows = dict.fromkeys(("buyers", "products", "orders", "order_lines"), 50_000_000)
+    poor, better = (verify_migration(before, up, rows=rows) for up in (rule.poor, rule.better))
+    told = [finding for finding in poor.findings if finding.code == rule.id]
+    assert told and {finding.severity for finding in told} <= {rule.severity, *rule.also}
+    assert rule.id not in {finding.code for finding in better.findings}

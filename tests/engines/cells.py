@@ -51,7 +51,7 @@ def attack(engine: CellEngine, dialect: str, sql: str, folder: Path) -> tuple[Ou
 
 
 def children() -> list[int]:
-    """Our processes that are cells."""
+    """Our processes that are cells of SQLite."""
     listed = subprocess.run(["ps", "-ww", "-eo", "pid,ppid,command"], capture_output=True, text=True, check=True).stdout
     rows = [line.split(None, 2) for line in listed.splitlines()[1:]]
-    return [int(row[0]) for row in rows if int(row[1]) == os.getpid() and "cell.py" in row[2]]
+    return [int(row[0]) for row in rows if int(row[1]) == os.getpid() and "sqlite_cell.py" in row[2]]

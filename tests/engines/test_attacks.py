@@ -84,7 +84,8 @@ REACHING_OUT = {
     "INSERT INTO i VALUES (1); CREATE INDEX ON i (f(a)); REINDEX TABLE i; ANALYZE i",
     "stand-in for a wrapper": "CREATE EXTENSION postgres_fdw; CREATE SERVER s FOREIGN DATA WRAPPER postgres_fdw OPTIONS"
     " (host '127.0.0.1', port '{port}'); CREATE USER MAPPING FOR CURRENT_USER SERVER s OPTIONS (password 'x');"
-    "CREATE FOREIGN TABLE ft (a int) SERVER s; SELECT * FROM ft; IMPORT FOREIGN SCHEMA public FROM SERVER s INTO public",
+    "CREATE FOREIGN TABLE ft (a int) SERVER s; SELECT * FROM ft;"
+    "IMPORT FOREIGN SCHEMA public FROM SERVER s INTO public",
     "take a trap into the administrator's search_path": "CREATE SCHEMA dbprompt_admin; CREATE FUNCTION"
     " dbprompt_admin.to_regtype(text) RETURNS regtype LANGUAGE plpgsql AS 'BEGIN EXECUTE ''CREATE ROLE evil_trap'';"
     " RETURN NULL; END'; SELECT $1::int",
@@ -95,7 +96,8 @@ USING_UP = {
     "sleep for long": "SELECT pg_sleep(1000)",
     "backtracking": "SELECT repeat('a', 40) ~ '^(a+)+$' FROM generate_series(1, 100000000)",
     "nested views": "WITH RECURSIVE r(s) AS (SELECT 'x' UNION ALL SELECT s || s FROM r) SELECT sum(length(s)) FROM r",
-    "large objects": "DO $$ BEGIN LOOP PERFORM lo_from_bytea(0, convert_to(repeat('x', 1000000), 'UTF8')); END LOOP; END $$",
+    "large objects": "DO $$ BEGIN LOOP PERFORM lo_from_bytea(0, convert_to(repeat('x', 1000000), 'UTF8'));"
+    " END LOOP; END $$",
     "endless trigger": "CREATE TABLE l (n int); CREATE FUNCTION g() RETURNS trigger LANGUAGE plpgsql AS"
     " 'BEGIN INSERT INTO l VALUES (NEW.n + 1); RETURN NULL; END'; CREATE TRIGGER g AFTER INSERT ON l FOR EACH ROW"
     " EXECUTE FUNCTION g(); INSERT INTO l VALUES (1)",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, TypeAlias
+
+import typer
 
 from dbprompt.errors import (
     AnswerError,
@@ -16,7 +18,22 @@ from dbprompt.errors import (
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["console", "exit_code"]
+__all__ = ["Ignored", "Severities", "console", "exit_code", "levels"]
+
+Ignored: TypeAlias = Annotated[
+    list[str] | None, typer.Option("--ignore", help="a rule that does not count: types.char or types.*; may be repeated")
+]
+Severities: TypeAlias = Annotated[
+    list[str] | None, typer.Option("--severity", help="RULE=error, warning or advice; may be repeated")
+]
+
+
+def levels(given: list[str] | None) -> dict[str, str]:
+    """`RULE=LEVEL` pairs as a mapping."""
+    for pair in given or ():
+        if "=" not in pair:
+            raise typer.BadParameter(f"{pair!r}: write RULE=LEVEL", param_hint="--severity")
+    return {name: level for name, _, level in (pair.partition("=") for pair in given or ())}
 
 
 def console(*, stderr: bool = False) -> Console:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from dbprompt.brief import Brief
-from dbprompt.cli.base import console
+from dbprompt.cli.base import Ignored, Severities, console, levels
 from dbprompt.cli.progress import Progress
 from dbprompt.cli.show import print_result
 from dbprompt.client import DEFAULT_PROMPT, Client
@@ -30,6 +30,8 @@ def command(
     out: Annotated[Path | None, typer.Option(help="write the design into this folder")] = None,
     replay: Annotated[Path | None, typer.Option(help="answer from this recording; nothing reaches the network")] = None,
     record: Annotated[Path | None, typer.Option(help="record the exchanges into this file")] = None,
+    ignore: Ignored = None,
+    severity: Severities = None,
     attempts: Annotated[int, typer.Option(min=0, help="repair rounds a section")] = 3,
     max_output_tokens: Annotated[int, typer.Option(min=1, help="where an answer is cut off")] = 16_000,
     timeout: Annotated[float, typer.Option(min=1, help="seconds that one answer may take, retries included")] = 600,
@@ -56,7 +58,14 @@ def command(
         progress.start(read, family, client.provenance)
         try:
             with client:
-                result = client.design(read, prompt=family, sections=section, start=begun)
+                result = client.design(
+                    read,
+                    prompt=family,
+                    sections=section,
+                    start=begun,
+                    ignore=ignore or (),
+                    severity=levels(severity),
+                )
         except AskError as error:
             if isinstance(error.partial, Result):
                 progress.close()

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from dbprompt.cli.base import console
+from dbprompt.cli.base import Ignored, Severities, console, levels
 from dbprompt.cli.show import print_evidence
 from dbprompt.errors import DbpromptError
 from dbprompt.ladder import verify
@@ -22,6 +22,8 @@ def command(
     dialect: Annotated[str, typer.Option(help="postgres, mysql, sqlite, tsql, ...")] = "postgres",
     setup: Annotated[Path | None, typer.Option(help="SQL that stands before and is not judged")] = None,
     version: Annotated[int | None, typer.Option(help="major version of the engine that it is for")] = None,
+    ignore: Ignored = None,
+    severity: Severities = None,
     as_json: Annotated[bool, typer.Option("--json", help="print the evidence as JSON")] = False,
 ) -> None:
     """Checks SQL and prints the evidence. Exit code 1 if something is wrong or nothing could be proven."""
@@ -30,6 +32,8 @@ def command(
         dialect=dialect,
         setup=_read(setup) if setup else None,
         version=version,
+        ignore=ignore or (),
+        severity=levels(severity),
     )
     if as_json:
         typer.echo(json.dumps(evidence.to_json(), indent=2, ensure_ascii=False))

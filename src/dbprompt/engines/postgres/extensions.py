@@ -44,17 +44,19 @@ class Extensions:
         connect: gives the superuser's connection to the sandbox's database.
         owner: the sandbox's role.
         wanted: names that the script will create.
+        borrowed: whether the server is in use by others, so that nothing is done as its superuser.
     """
 
-    def __init__(self, connect: Callable[[], Wire], owner: str, wanted: frozenset[str]) -> None:
+    def __init__(self, connect: Callable[[], Wire], owner: str, wanted: frozenset[str], *, borrowed: bool) -> None:
         self._connect = connect
         self._owner = owner
+        self._borrowed = borrowed
         self._laid: set[str] = set()
         self._active: set[str] = set()
         self.available = self._installed() if wanted else {}
         for name in sorted(wanted):
             one = self.available.get(name)
-            if one is not None and not one.trusted and name in _HARMLESS:
+            if one is not None and not one.trusted and name in _HARMLESS and not borrowed:
                 self._lay_ready(name, one)
 
     def missing(self, names: frozenset[str]) -> frozenset[str]:
@@ -91,7 +93,7 @@ class Extensions:
 
     def _replaced(self, name: str) -> str:
         """What stands in for an extension, as a sentence; empty if nothing does."""
-        if name in self._active or not re.fullmatch(r"[a-z_0-9]+", name):
+        if self._borrowed or name in self._active or not re.fullmatch(r"[a-z_0-9]+", name):
             return ""
         what = stand_in(name, self._connect(), self._owner)
         if what:

@@ -73,8 +73,9 @@ class Planner:
 
     def prepare(self, sql: str, types: Sequence[str] = ()) -> Outcome:
         """Readies a query; it is the one that `plan` plans."""
-        self._sandbox.fetch(f"DEALLOCATE {_NAME}") if self._prepared else None
-        self._prepared = None
+        if self._prepared:
+            self._sandbox.run(f"DEALLOCATE {_NAME}")
+            self._prepared = None
         declared = f" ({', '.join(types)})" if types else ""
         outcome = self._sandbox.run(f"PREPARE {_NAME}{declared} AS {sql}")
         if outcome.ok:

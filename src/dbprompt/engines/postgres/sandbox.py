@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable, Sequence
 
 from dbprompt.engines.base import Answer, Limits, Outcome
+from dbprompt.engines.postgres.borrowed import BorrowedServer
 from dbprompt.engines.postgres.extensions import Extensions
 from dbprompt.engines.postgres.server import Server
-from dbprompt.engines.postgres.template import PARENT
 from dbprompt.engines.postgres.wire import Reply, Watch, Wire, condition_name
 from dbprompt.errors import EngineError
 
@@ -37,7 +37,7 @@ class PostgresSandbox:
         extensions: what `CREATE EXTENSION` may use here.
     """
 
-    def __init__(self, server: Server, limits: Limits, extensions: frozenset[str]) -> None:
+    def __init__(self, server: Server | BorrowedServer, limits: Limits, extensions: frozenset[str]) -> None:
         self.server = server
         self.limits = limits
         self._began = time.monotonic()
@@ -46,11 +46,9 @@ class PostgresSandbox:
         self._roles: set[str] = set()
         self._type_numbers: dict[str, int] = {}
         self.name = server.new_name()
-        server.administer(f"CREATE ROLE {self.name} LOGIN")
         try:
-            strategy = "STRATEGY file_copy" if server.installation.major >= 15 else ""
-            server.administer(f"CREATE DATABASE {self.name} OWNER {self.name} TEMPLATE {PARENT} {strategy}")
-            self.extensions = Extensions(self.admin, self.name, extensions)
+            server.create_home(self.name)
+            self.extensions = Extensions(self.admin, self.name, extensions, borrowed=server.borrowed)
         except BaseException:
             self.close()
             raise
@@ -101,6 +99,9 @@ class PostgresSandbox:
 
         The caller answers for it that the statement evaluates no expression and calls no function.
         """
+        if self.server.borrowed:
+            message = "it needs a superuser, and is not tried on a server that is in use"
+            return Outcome(Answer.UNDECIDED, message=message)
         if self.in_transaction:
             return Outcome(Answer.UNDECIDED, message="it needs a superuser, and a transaction block is open")
         admin = self.admin()
@@ -163,6 +164,8 @@ class PostgresSandbox:
             )
         if name.lower() in _FILE_SETTINGS:
             return Outcome(Answer.UNDECIDED, message=f'parameter "{name}" names a place that is not in the sandbox')
+        if self.server.borrowed:
+            return Outcome(Answer.UNDECIDED, message=f'parameter "{name}" is not tried on a server that is in use')
         complaint = "" if value is None else self.server.check_setting(name, value)
         if complaint:
             return Outcome(Answer.REFUSED, "22023", "invalid_parameter_value", complaint)
@@ -242,14 +245,8 @@ class PostgresSandbox:
         self.server.stop()
 
     def disk_bytes(self) -> int:
-        """How much room the database takes by now; the holes in files that were only made longer take none."""
-        found = self.server.administer("SELECT oid FROM pg_database WHERE datname = $1", self.name)
-        folder = self.server.data / "base" / str(found[0][0]) if found else None
-        if folder is None:
-            return 0
-        with contextlib.suppress(OSError):
-            return sum(entry.stat().st_blocks * 512 for entry in folder.iterdir())
-        return 0
+        """How large the database is by now."""
+        return self.server.disk_bytes(self.name)
 
     def _type_number(self, name: str) -> int:
         if name not in self._type_numbers:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import select
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -49,12 +49,21 @@ class Wire:
         user: the role.
         database: the database.
         options: settings for the session, as `name=value`.
+        server: how else to reach it, as libpq's parameters.
     """
 
-    def __init__(self, socket_directory: str, *, user: str, database: str, options: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        socket_directory: str,
+        *,
+        user: str,
+        database: str,
+        options: Sequence[str] = (),
+        server: Mapping[str, str] | None = None,
+    ) -> None:
         flags = " ".join(f"-c {option}" for option in options)
         values = {
-            "host": socket_directory,
+            **(server or {"host": socket_directory}),
             "user": user,
             "dbname": database,
             "client_encoding": "UTF8",
@@ -62,7 +71,7 @@ class Wire:
             "application_name": "dbprompt",
             "options": flags,
         }
-        conninfo = " ".join(f"{key}='{value}'" for key, value in values.items() if value)
+        conninfo = " ".join(f"{key}='{_escaped(value)}'" for key, value in values.items() if value)
         self._connection = pq.PGconn.connect(conninfo.encode())
         if self._connection.status != pq.ConnStatus.OK:
             message = self._connection.get_error_message().strip()
@@ -169,6 +178,10 @@ class Wire:
         if watch is not None and now - max(began, self._watched) > _TICK_SECONDS:
             self._watched = now
             watch(now - began)
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", "\\\\").replace("'", "\\'")
 
 
 def condition_name(code: str) -> str:

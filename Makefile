@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test check bench schemas recordings clean
+.PHONY: demo test check bench schemas rules recordings clean
 
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "dbprompt needs Python 3.11 or newer: make PYTHON=python3.12"; exit 1; }
@@ -30,6 +30,9 @@ bench: $(READY)
 
 schemas: $(READY)
 	$(BIN)/python tests/test_schemas.py
+
+rules: $(READY)
+	$(BIN)/dbprompt rules --markdown > docs/rules.md
 
 recordings: $(READY)
 	$(BIN)/python evals/record_authored.py

@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from dbprompt.library import list_prompts, load_prompt
     from dbprompt.messages import Message, Reply, Request, Role, Usage
     from dbprompt.migration import MigrationEvidence, verify_migration
+    from dbprompt.plans import explain
     from dbprompt.prompts.prompt import Prompt
     from dbprompt.providers import AsyncScriptedProvider, RetryPolicy, ScriptedProvider
     from dbprompt.result import Result, load_design
@@ -73,6 +74,7 @@ _HOMES = {
     "library": ("list_prompts", "load_prompt"),
     "messages": ("Message", "Reply", "Request", "Role", "Usage"),
     "migration": ("MigrationEvidence", "verify_migration"),
+    "plans": ("explain",),
     "prompts.prompt": ("Prompt",),
     "providers": ("AsyncScriptedProvider", "RetryPolicy", "ScriptedProvider"),
     "result": ("Result", "load_design"),
@@ -139,6 +141,7 @@ __all__ = [
     "arun",
     "capacity_of",
     "design",
+    "explain",
     "list_prompts",
     "load_design",
     "load_prompt",

@@ -82,9 +82,9 @@ def verify(
     if len(sql) > _LONGEST:
         return _refused("sql.too_long", f"it has {len(sql):,} characters; at most {_LONGEST:,} are checked at once.")
     if name in _IN_CELLS:
-        return _set(_climb_in_a_cell(sql, name, setup, major, limits or Limits()), settings)
+        return settings.over(_climb_in_a_cell(sql, name, setup, major, limits or Limits()))
     if name != "postgres":
-        return _set(_parse_only(sql, name, _NO_ENGINE, setup), settings)
+        return settings.over(_parse_only(sql, name, _NO_ENGINE, setup))
     rung = GrammarRung()
     statements = rung.split(sql)
     if not statements:
@@ -92,11 +92,6 @@ def verify(
     met = climb(statements, setup=setup, version=major, limits=limits)
     told = settings.apply(written_rules(statements, setup=setup or "", refused=_refused_at(met)))
     return Evidence.of([Report(verdicts=told.verdicts), settings.apply(met), replace(told, verdicts=())])
-
-
-def _set(evidence: Evidence, settings: RuleSettings) -> Evidence:
-    """The user's settings over evidence that no rule of SQL text is part of."""
-    return Evidence.of([settings.apply(Report(evidence.findings, evidence.verdicts, evidence.exhibits))])
 
 
 def _refused_at(report: Report) -> frozenset[str]:

@@ -12,7 +12,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, time
 from typing import TYPE_CHECKING
@@ -21,6 +21,7 @@ from dbprompt.checks.base import QUERY_KINDS, Statement
 from dbprompt.checks.base_plan_findings import Wish
 from dbprompt.checks.base_plans import Planned, Planning, PlanQuery, Volume, Without
 from dbprompt.checks.plans import judge
+from dbprompt.checks.settings import RuleSettings
 from dbprompt.checks.sql import tree
 from dbprompt.checks.sql.allow import ROLE_KINDS, Route, rule
 from dbprompt.checks.sql.postgres_run import PostgresRun
@@ -53,6 +54,8 @@ def explain(
     p95_ms: float = 100.0,
     version: int | None = None,
     as_of: date | None = None,
+    ignore: Iterable[str] = (),
+    severity: Mapping[str, str] | None = None,
 ) -> Evidence:
     """Plans queries at the given numbers of rows. No data is loaded and no model is needed.
 
@@ -64,6 +67,8 @@ def explain(
         p95_ms: the latency that each query is meant for.
         version: PostgreSQL's major version.
         as_of: the day that partitions are counted from; today if not given.
+        ignore: rules that do not count, by id (`plans.sort`) or family; `dbprompt rules plans` lists them.
+        severity: rules that weigh something else than usual.
 
     Returns:
         Evidence: a verdict for each query and index, findings under `plans.`, and each plan as an exhibit.
@@ -72,6 +77,7 @@ def explain(
         SetupError: the DDL does not run.
         EngineUnavailableError: there is no PostgreSQL here.
     """
+    settings = RuleSettings.of(ignore, severity)
     day = as_of or date.today()
     asked = tuple(_asked(design, queries))
     figures = {name: one if isinstance(one, Figures) else Figures(one) for name, one in rows.items()}
@@ -81,7 +87,7 @@ def explain(
         frequencies=frequencies or {}, version=version, as_of=day, strict=True,
     )  # fmt: skip
     wishes = {query.statement.where: Wish(p95_ms) for query in asked}
-    return Evidence.of([judge(planning, asked, wishes)])
+    return Evidence.of([settings.apply(judge(planning, asked, wishes))])
 
 
 def plan_queries(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from codes_in_source import built, codes
@@ -21,6 +22,7 @@ from dbprompt.checks.catalogue import (
     mistakes,
     settable,
 )
+from dbprompt.checks.catalogue.markdown import rules_markdown
 from dbprompt.checks.settings import RuleSettings
 from dbprompt.engines.postgres import installations
 from dbprompt.errors import RuleError
@@ -66,6 +68,12 @@ def test_every_family_has_a_page_and_a_line() -> None:
     for rule in RULES.values():
         assert all((rule.why, rule.source, rule.fix, rule.poor, rule.better, rule.reads)), rule.id
         assert all(order.index(rule.severity) < order.index(level) for level in rule.also), rule.id
+
+
+def test_the_page_is_current() -> None:
+    """A changed rule without its page fails here; run `make rules`."""
+    page = Path(__file__).parents[2] / "docs" / "rules.md"
+    assert page.read_text(encoding="utf-8") == rules_markdown()
 
 
 def test_all_twenty_five_mistakes_are_covered() -> None:
@@ -202,7 +210,7 @@ def test_a_brief_sets_rules_for_its_design() -> None:
     "rule", [pytest.param(r, id=r.id) for r in RULES.values() if "migration" in r.reads and not r.prose]
 )
 def test_a_migration_rule_finds_its_poor_case_alone(rule: Rule) -> None:
-    """Each case is gone through as a migration of the example's tables: the poor one is found, the better one is not."""
+    """Gone through as a migration of the example's tables, the poor case is found, and the better one is not."""
     before = ";".join((example_setup(), rule.setup))
     rows = dict.fromkeys(("buyers", "products", "orders", "order_lines"), 50_000_000)
     poor, better = (verify_migration(before, up, rows=rows) for up in (rule.poor, rule.better))

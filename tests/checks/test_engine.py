@@ -202,3 +202,9 @@ def test_hostile_text_in_any_sql_field_is_a_finding(section: str, path: str, cha
     assert report.errors[0].code.endswith((".not_one", ".placeholder"))
     item = "/".join(report.errors[0].where.split("/")[:3])
     assert not any(v.where == item and v.tier is Tier.ENGINE and v.status is Status.PASSED for v in report.verdicts)
+
+
+def test_an_index_that_rule_and_engine_both_see_is_told_once() -> None:
+    """The engine's own catalogue adds nothing to what a rule said of the same index."""
+    change = {"indexes/+": {"name": "orders_buyer_idx", "table": "orders", "keys": [{"column": "buyer_id"}]}}
+    assert _codes(_checked(subject("indexes", change))) == ["indexes.redundant"]

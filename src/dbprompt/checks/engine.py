@@ -19,6 +19,7 @@ from typing import Protocol
 from dbprompt.brief import Brief
 from dbprompt.checks.base import QUERY_KINDS, Statement
 from dbprompt.checks.base_design import Artefact, artefacts, item_of, not_checked
+from dbprompt.checks.catalogue import family_of
 from dbprompt.checks.subject import Subject
 from dbprompt.evidence import Report, Severity, Status, Verdict
 from dbprompt.render.postgres import DEFAULT_VERSION, UnsafeSqlError, ddl_statements, single_statement
@@ -136,11 +137,13 @@ def _merged(artefact: Artefact, verdicts: Iterable[Verdict]) -> Iterable[Verdict
 
 
 def without_doubles(lower: Report, engine: Report) -> Report:
-    """The engine's report without errors at items in which a rule found the cause already."""
+    """The engine's report without errors at items in which a rule found the cause, and without what was said before."""
     told = {item_of(finding.where) for finding in lower.errors}
+    said = {(item_of(finding.where), family_of(finding.code)) for finding in (*lower.findings, *lower.ignored)}
     kept = tuple(
         finding
         for finding in engine.findings
-        if finding.severity is not Severity.ERROR or item_of(finding.where) not in told
+        if (finding.severity is not Severity.ERROR or item_of(finding.where) not in told)
+        and (item_of(finding.where), family_of(finding.code)) not in said
     )
     return replace(engine, findings=kept)

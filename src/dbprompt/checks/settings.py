@@ -10,12 +10,15 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from dbprompt.checks.catalogue import NOT_RULES, family_of, settable
 from dbprompt.errors import Problem, RuleError
-from dbprompt.evidence import Finding, Report, Severity, Status, Tier, Verdict
+from dbprompt.evidence import Evidence, Finding, Report, Severity, Status, Tier, Verdict
 
 __all__ = ["RuleSettings"]
+
+E = TypeVar("E", bound=Evidence)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,11 @@ class RuleSettings:
         touched = tuple(finding for finding in report.findings if self._touches(finding))
         verdicts = tuple(_following(verdict, touched, kept, ignored) for verdict in report.verdicts)
         return replace(report, findings=kept, verdicts=verdicts, ignored=report.ignored + ignored)
+
+    def over(self, evidence: E) -> E:
+        """The same for evidence that is whole already."""
+        report = self.apply(Report(evidence.findings, evidence.verdicts, evidence.exhibits, evidence.ignored))
+        return replace(evidence, findings=report.findings, verdicts=report.verdicts, ignored=report.ignored)
 
     def _touches(self, finding: Finding) -> bool:
         return finding.code in self.ignored or finding.code in self.severity

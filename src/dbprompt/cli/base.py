@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 __all__ = ["Ignored", "Severities", "console", "exit_code", "levels"]
 
 Ignored: TypeAlias = Annotated[
-    list[str] | None, typer.Option("--ignore", help="a rule that does not count: types.char or types.*; may be repeated")
+    list[str] | None,
+    typer.Option("--ignore", help="a rule that does not count: types.char or types.*; may be repeated"),
 ]
 Severities: TypeAlias = Annotated[
     list[str] | None, typer.Option("--severity", help="RULE=error, warning or advice; may be repeated")

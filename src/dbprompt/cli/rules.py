@@ -25,7 +25,7 @@ def command(
     rule: Annotated[str, typer.Option("--id", help="one rule in full: types.float_money")] = "",
     as_markdown: Annotated[bool, typer.Option("--markdown", help="the whole catalogue as a Markdown page")] = False,
 ) -> None:
-    """Lists the rules: how bad each finding is, what goes wrong, how to fix it. Any of them can be ignored or graded."""
+    """Lists the rules: how bad each finding is, what goes wrong, how to fix it."""
     if as_markdown:
         from dbprompt.checks.catalogue.markdown import rules_markdown
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dbprompt.cli.base import console
+from dbprompt.cli.base import Ignored, Severities, console, levels
 from dbprompt.cli.show import print_evidence
 from dbprompt.errors import DbpromptError
 
@@ -33,6 +33,8 @@ def command(
         typer.Option(help="a table or column whose data is meant to go; may be repeated", metavar="NAME"),
     ] = None,
     version: Annotated[int | None, typer.Option(help="major version of the server that it is for")] = None,
+    ignore: Ignored = None,
+    severity: Severities = None,
     as_json: Annotated[bool, typer.Option("--json", help="print the evidence as JSON")] = False,
 ) -> None:
     """Runs a migration on a real PostgreSQL and prints its locks, rewrites and scans. Exit code 1 if it is wrong."""
@@ -45,6 +47,8 @@ def command(
         rows=dict(map(_size, rows or ())),
         losing=losing or (),
         version=version,
+        ignore=ignore or (),
+        severity=levels(severity),
     )
     if as_json:
         typer.echo(json.dumps(evidence.to_json(), indent=2, ensure_ascii=False))

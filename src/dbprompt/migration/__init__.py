@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
+from dbprompt.checks.settings import RuleSettings
 from dbprompt.checks.sql.grammar import GrammarRung
 from dbprompt.checks.sql.grammar import Step as Climbed
 from dbprompt.checks.sql.setup import parse_setup
@@ -38,6 +39,8 @@ def verify_migration(
     version: int | str | None = None,
     losing: Iterable[str] = (),
     limits: Limits | None = None,
+    ignore: Iterable[str] = (),
+    severity: Mapping[str, str] | None = None,
 ) -> MigrationEvidence:
     """Runs a migration on a real PostgreSQL, watches every statement, and judges what it would do to a live database.
 
@@ -49,13 +52,17 @@ def verify_migration(
         version: major version of the server that it is for.
         losing: tables and columns whose data is meant to go, `["orders.legacy_status"]`.
         limits: what the sandbox may use.
+        ignore: rules that do not count, by id (`migration.no_down`) or family; `dbprompt rules migration` lists them.
+        severity: rules that weigh something else than usual.
 
     Raises:
+        RuleError: `ignore` or `severity` name a rule that there is not.
         SetupError: `before` does not run.
         TargetError: no such version.
         EngineError: there is no PostgreSQL here, or it failed by itself.
         MissingExtraError: a package is not installed.
     """
+    settings = RuleSettings.of(ignore, severity)
     rung = GrammarRung()
     if not rung.available:
         raise MissingExtraError("postgast", "postgres")
@@ -72,7 +79,7 @@ def verify_migration(
     if not trial.up:
         finding = Finding("sql.empty", Severity.ERROR, "/up", "There is no statement in it: nothing to migrate.")
         return MigrationEvidence((finding,), (Verdict("up", "/up", Status.FAILED, Tier.RULE, RULES),))
-    return trial.run()
+    return settings.over(trial.run())
 
 
 def _climb(rung: GrammarRung, sql: str, root: str) -> tuple[Climbed, ...]:

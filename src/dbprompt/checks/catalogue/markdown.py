@@ -13,18 +13,35 @@ _HEAD = """# Rules
 
 <!-- Written by `make rules` from src/dbprompt/checks/catalogue; edit there. -->
 
-Every finding that a rule can make. What an engine refuses (`engine.*`), an answer of the wrong shape (`shape.*`) and an
-answer that cannot be read (`answer.*`) are no rules: they cannot be ignored. `dbprompt rules` prints this list, `dbprompt
-rules types` a family, `dbprompt rules --id types.char` one rule.
+Every finding that a rule can make. What an engine refuses (`engine.*`), an item of the wrong shape (`shape.*`) and an
+answer that cannot be read (`answer.*`) are no rules: they cannot be ignored. `dbprompt rules` prints this list,
+`dbprompt rules types` a family, `dbprompt rules --id types.char` one rule.
 
 A rule counts as an error (sent back for repair, and the artefact fails), a warning or an advice. In SQL text that
 `dbprompt.verify` reads, nobody vouches for volumes or meanings, so a rule over it never is more than a warning. You can
 set that otherwise, by id or by family; an id goes before its family, a call before the brief:
 
 ```python
-dbprompt.verify(sql, ignore=["types.varchar_255"], severity={"indexes.foreign_key_unindexed": "error"})
-client.design(brief, ignore=["tables.*"])
+import dbprompt
+
+evidence = dbprompt.verify(
+    "CREATE TABLE visits (country char(2), price double precision)",
+    ignore=["types.char"],
+    severity={"references.no_primary_key": "error"},
+)
+for finding in evidence.findings:
+    print(finding.severity, finding.code)
+print("ignored:", *(finding.code for finding in evidence.ignored))
 ```
+
+```output
+warning types.float_money
+error references.no_primary_key
+ignored: types.char
+```
+
+`client.design(brief, ignore=[...], severity={...})`, `dbprompt.verify_migration` and `dbprompt.plans.explain` take the
+same, and so do the commands: `dbprompt verify schema.sql --ignore types.* --severity indexes.redundant=error`.
 
 ```yaml
 rules:                       # in a brief

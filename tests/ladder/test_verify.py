@@ -181,7 +181,8 @@ def test_what_reaches_beyond_the_database_is_not_run_and_not_failed() -> None:
 def test_a_plpgsql_body_is_looked_into() -> None:
     """A table that only a trigger body names, and that never comes, is warned of."""
     body = "BEGIN INSERT INTO {} VALUES (1); RETURN NEW; END"
-    function = "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$ {} $$; CREATE TABLE later (id bigint PRIMARY KEY)"
+    function = "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$ {} $$;"
+    function += "CREATE TABLE later (id bigint PRIMARY KEY)"
 
     wrong, right = (verify(function.format(body.format(name))) for name in ("audit_lgo", "later"))
 

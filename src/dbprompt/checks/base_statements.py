@@ -6,10 +6,10 @@ engine then finds, and never reports a name that is right.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from dbprompt.checks.base_trees import Broken, Node, column_names, find, function_name, statements, words
+from dbprompt.checks.base_trees import Broken, Node, by_kind, column_names, find, function_name, statements, words
 from dbprompt.sections.schema import Column, Schema, Table
 
 __all__ = ["Parsed", "alias_of", "parsed"]
@@ -112,11 +112,12 @@ def parsed(sql: str, schema: Schema) -> Parsed | Broken:
     if len(found) > 1:
         return Broken(f"there are {len(found)} statements in it; write exactly one")
     tree = found[0]
-    named = {cte.text("ctename") for cte in find(tree, "CommonTableExpr")}
+    nodes = by_kind(tree)
+    named = {cte.text("ctename") for cte in nodes.get("CommonTableExpr", ())}
     aliases: dict[str, tuple[Table, ...]] = {}
     unknown: list[str] = []
     derived = set(named)
-    for relation in find(tree, "RangeVar"):
+    for relation in nodes.get("RangeVar", ()):
         name, alias = relation.text("relname"), alias_of(relation)
         table = schema.table(name)
         if name in named and not relation.has("schemaname"):
@@ -125,10 +126,9 @@ def parsed(sql: str, schema: Schema) -> Parsed | Broken:
             unknown += [name, alias]
         elif table not in aliases.get(alias, ()):
             aliases[alias] = (*aliases.get(alias, ()), table)
-    for node in find(tree, "RangeSubselect", "RangeFunction", "RangeTableFunc", "JoinExpr", "JsonTable"):
-        if alias := alias_of(node):
-            derived.add(alias)
-    return Parsed(tree, aliases, tuple(dict.fromkeys(unknown)), frozenset(derived), frozenset(_outputs(tree)))
+    for kind in ("RangeSubselect", "RangeFunction", "RangeTableFunc", "JoinExpr", "JsonTable"):
+        derived |= {alias for node in nodes.get(kind, ()) if (alias := alias_of(node))}
+    return Parsed(tree, aliases, tuple(dict.fromkeys(unknown)), frozenset(derived), frozenset(_outputs(nodes)))
 
 
 def alias_of(node: Node) -> str:
@@ -137,25 +137,26 @@ def alias_of(node: Node) -> str:
     return alias.text("aliasname") if alias else node.text("relname")
 
 
-def _outputs(tree: Node) -> Iterator[str]:
+def _outputs(nodes: Mapping[str, Sequence[Node]]) -> Iterator[str]:
     yield from _UNNAMED
-    for target in find(tree, "ResTarget"):
+    for target in nodes.get("ResTarget", ()):
         yield target.text("name")
-    for alias in find(tree, "Alias"):
+    for alias in nodes.get("Alias", ()):
         yield alias.text("aliasname")
         yield from words(alias.nodes("colnames"))
-    for cte in find(tree, "CommonTableExpr"):
+    for cte in nodes.get("CommonTableExpr", ()):
         yield from words(cte.nodes("aliascolnames"))
-    for definition in find(tree, "ColumnDef"):
+    for definition in nodes.get("ColumnDef", ()):
         yield definition.text("colname")
-    for call in find(tree, "FuncCall"):
+    for call in nodes.get("FuncCall", ()):
         yield function_name(call)
-    for cast in find(tree, "TypeCast"):
+    for cast in nodes.get("TypeCast", ()):
         if name := cast.node("typeName"):
             yield words(name.nodes("names"))[-1]
-    if any(find(tree, "RangeFunction", "JsonTable", "RangeTableFunc")):
+    if nodes.keys() & {"RangeFunction", "JsonTable", "RangeTableFunc"}:
         yield from ("value", "key", "ordinality")
-    for clause in find(tree, "CTESearchClause", "CTECycleClause", "JsonTableColumn"):
-        yield from (
-            clause.text(field) for field in ("search_seq_column", "cycle_mark_column", "cycle_path_column", "name")
-        )
+    for kind in ("CTESearchClause", "CTECycleClause", "JsonTableColumn"):
+        for clause in nodes.get(kind, ()):
+            yield from (
+                clause.text(field) for field in ("search_seq_column", "cycle_mark_column", "cycle_path_column", "name")
+            )

@@ -17,6 +17,7 @@ __all__ = [
     "HOW_TO_GET",
     "Broken",
     "Node",
+    "by_kind",
     "column_names",
     "expression",
     "find",
@@ -107,13 +108,15 @@ class Node:
 
 
 def _node(field: str, value: Json) -> Node | None:
-    if not isinstance(value, dict):
-        return None
+    return Node(*_kind_and_fields(field, value)) if isinstance(value, dict) and value else None
+
+
+def _kind_and_fields(field: str, value: tree.Node) -> tuple[str, tree.Node]:
     if len(value) == 1:
         kind, inside = next(iter(value.items()))
         if kind[0].isupper() and isinstance(inside, dict):
-            return Node(kind, inside)
-    return Node(_BARE.get(field, field), value) if value else None
+            return kind, inside
+    return _BARE.get(field, field), value
 
 
 def grammar() -> str | None:
@@ -151,8 +154,27 @@ def expression(sql: str) -> Node | Broken:
 
 
 def find(node: Node, *kinds: str) -> Iterator[Node]:
-    """All nodes of these kinds at or below a node."""
-    return (found for found in node.walk() if found.kind in kinds)
+    """All nodes of these kinds at or below a node. Only these become a `Node`: rules ask for little of large trees."""
+    waiting = [(node.kind, node.fields)]
+    while waiting:
+        kind, fields = waiting.pop()
+        if kind in kinds:
+            yield Node(kind, fields)
+        below: list[tuple[str, tree.Node]] = []
+        for field, value in fields.items():
+            for item in value if isinstance(value, list) else (value,):
+                if isinstance(item, dict) and item:
+                    below.append(_kind_and_fields(field, item))
+        below.reverse()
+        waiting += below
+
+
+def by_kind(node: Node) -> dict[str, list[Node]]:
+    """All nodes at or below a node, sorted by kind: for a rule that asks for many kinds."""
+    found: dict[str, list[Node]] = {}
+    for below in node.walk():
+        found.setdefault(below.kind, []).append(below)
+    return found
 
 
 def words(names: tuple[Node, ...]) -> tuple[str, ...]:

@@ -71,12 +71,12 @@ _SYNTAX = {
     "...": "write out what the dots stand for",
     "..": "write out what the dots stand for",
     "[": "quote names with double quotes",
-    "?": "write parameters as $1, $2, ...",
-    ":": "write parameters as $1, $2, ...",
-    "%": "write parameters as $1, $2, ...",
+    "?": "write parameters as $1, $2 and so on",
+    ":": "write parameters as $1, $2 and so on",
+    "%": "write parameters as $1, $2 and so on",
     "{": "fill in the placeholder",
     "<": "fill in the placeholder",
-    "@": "write parameters as $1, $2, ...",
+    "@": "write parameters as $1, $2 and so on",
 }
 
 

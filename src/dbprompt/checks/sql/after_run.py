@@ -147,7 +147,7 @@ def _maker(index: _Index, steps: Sequence[tuple[Statement, Parsed]]) -> Statemen
     """The statement that made an index, as far as names tell."""
     made: Callable[[Parsed], bool] = _makes_constraint if index.constraint else _is_index
     for statement, parsed in reversed(steps):
-        if not made(parsed) or _relation(parsed.body.get("relation")) != index.table:
+        if _relation(parsed.body.get("relation")) != index.table or not made(parsed):
             continue
         if index.constraint or str(parsed.body.get("idxname", "")) == index.name:
             return statement

@@ -12,6 +12,7 @@ capitals has to be quoted for ever (wiki.postgresql.org/wiki/Don't_Do_This).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from dbprompt.checks.base_design import listing
@@ -24,13 +25,17 @@ __all__ = ["rules_types"]
 
 _SERIALS = {"serial", "serial2", "serial4", "serial8", "bigserial", "smallserial"}
 _LONGEST_NAME = 63
+_LONG = re.compile(r'[^\W\d]\w{31,}|"[^"]{32,}"')  # a character can take two bytes
 
 
 def rules_types(script: tuple[Seen, ...], outline: Outline) -> Iterator[Finding]:
     """Types and names of a script."""
     for one in script:
-        for definition in find(one.tree, "ColumnDef"):
-            yield from _type(one, definition)
+        if not one.where:
+            continue
+        if one.kind in {"CreateStmt", "AlterTableStmt", "CompositeTypeStmt"}:
+            for definition in find(one.tree, "ColumnDef"):
+                yield from _type(one, definition)
         yield from _names(one)
         yield from _long_names(one)
     for made in outline.tables.values():
@@ -81,7 +86,8 @@ def _names(one: Seen) -> Iterator[Finding]:
     field, attribute = _NAMED.get(one.kind, ("", ""))
     holder = one.tree.node(field) if field else None
     names = [holder.text(attribute)] if holder else []
-    names += [definition.text("colname") for definition in find(one.tree, "ColumnDef")]
+    if one.kind in {"CreateStmt", "AlterTableStmt"} and '"' in one.sql:
+        names += [definition.text("colname") for definition in find(one.tree, "ColumnDef")]
     names += [one.tree.text("idxname")] if one.kind == "IndexStmt" else []
     if mixed := [name for name in names if name != name.lower()]:
         message = (
@@ -93,6 +99,8 @@ def _names(one: Seen) -> Iterator[Finding]:
 
 def _long_names(one: Seen) -> Iterator[Finding]:
     """Names that the engine cuts off, with no more than a notice."""
+    if not _LONG.search(one.sql):
+        return
     constants = set(strings_in(one.tree))
     for token in tokens(one.sql):
         name = token[1:-1] if token.startswith('"') else token

@@ -145,9 +145,12 @@ def nodes(tree: Json) -> Iterator[tuple[str, Node]]:
         one = waiting.pop()
         if isinstance(one, dict):
             for key, value in one.items():
-                if isinstance(value, dict) and key[:1].isupper():
-                    yield key, value
-                waiting.append(value)
+                if isinstance(value, dict):
+                    if key[:1].isupper():
+                        yield key, value
+                    waiting.append(value)
+                elif isinstance(value, list):
+                    waiting.append(value)
         elif isinstance(one, list):
             waiting.extend(one)
 

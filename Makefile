@@ -16,7 +16,7 @@ demo: $(READY)
 	$(BIN)/dbprompt design examples/marketplace.yaml --replay examples/recordings/marketplace.database_architect.json --out build/demo
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 check: $(READY)
 	$(BIN)/ruff format --check .

@@ -10,6 +10,7 @@ from codes_in_source import built, codes
 from design_cases import subject
 
 import dbprompt
+from dbprompt import Client, ScriptedProvider
 from dbprompt.checks.catalogue import (
     NOT_RULES,
     Claim,
@@ -217,3 +218,14 @@ def test_a_migration_rule_finds_its_poor_case_alone(rule: Rule) -> None:
     told = [finding for finding in poor.findings if finding.code == rule.id]
     assert told and {finding.severity for finding in told} <= {rule.severity, *rule.also}
     assert rule.id not in {finding.code for finding in better.findings}
+
+
+def test_a_brief_with_an_unknown_rule_is_refused_before_anything_is_asked() -> None:
+    """The place in the brief is named, and the provider has heard nothing."""
+    of = subject("schema", brief={"rules": {"ignore": ["types.money_float"]}})
+    provider = ScriptedProvider([])
+    with pytest.raises(RuleError) as caught, Client(provider) as client:
+        client.design(of.brief)
+    (problem,) = caught.value.problems
+    assert problem.where == "rules.ignore[0]" and "types.float_money" in problem.fix
+    assert not provider.requests

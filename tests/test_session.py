@@ -173,3 +173,19 @@ def test_a_draft_is_checked_before_anything_is_asked() -> None:
     step = box.checked(wrong("/items/2"))
     assert isinstance(step, Ask)
     assert list(step.request.output.schema["properties"]) == ["items_2"]
+
+
+def test_an_item_that_came_back_unchanged_is_told_so() -> None:
+    """A repair that repeats the item as it was is not asked for with the same words: they would get the same answer."""
+    box = session()
+    box.begin()
+    box.replied(reply(GOOD))
+    first = box.checked(wrong("/items/1", "too small"))
+    box.replied(reply({"items_1": GOOD["items"][1]}))
+    second = box.checked(wrong("/items/1", "too small"))
+    assert isinstance(first, Ask) and isinstance(second, Ask)
+    assert "unchanged" not in first.request.messages[-1].text
+    assert "unchanged; it is still wrong: too small" in second.request.messages[-1].text
+    box.replied(reply({"items_1": {"name": "b", "size": 5}}))
+    third = box.checked(wrong("/items/1", "too small"))
+    assert isinstance(third, Ask) and "unchanged" not in third.request.messages[-1].text

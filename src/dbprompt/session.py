@@ -9,7 +9,7 @@ A repair asks only for the items that findings point at; the reply replaces just
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from typing import Generic, Literal, TypeAlias, TypeVar, cast
 
@@ -154,6 +154,7 @@ class Session(Generic[T]):
         if self._repairs >= self.attempts:
             return GaveUp("unproven", report, value)
         self._repairs += 1
+        items = _said_again(items, self._asked)
         self._asked = items
         if items is None:
             whole = (BrokenItem("", "", report.errors),)
@@ -173,3 +174,19 @@ class Session(Generic[T]):
             self.schema.name, "", Status.PASSED, Tier.RULE, checker, "shape and types only, not what the values mean"
         )
         return Report(verdicts=(verdict,))
+
+
+def _said_again(
+    items: tuple[BrokenItem, ...] | None, before: tuple[BrokenItem, ...] | None
+) -> tuple[BrokenItem, ...] | None:
+    """Items that came back as they were, with that said: the same request would get the same answer once more."""
+    seen = {(item.pointer, item.text) for item in before or ()}
+    if items is None or not seen:
+        return items
+    again = "your last answer repeated this item unchanged; it is still wrong: "
+    return tuple(
+        replace(item, findings=tuple(replace(f, message=again + f.message.removeprefix(again)) for f in item.findings))
+        if item.text and (item.pointer, item.text) in seen
+        else item
+        for item in items
+    )

@@ -222,7 +222,7 @@ def test_a_migration_rule_finds_its_poor_case_alone(rule: Rule) -> None:
 
 def test_a_brief_with_an_unknown_rule_is_refused_before_anything_is_asked() -> None:
     """The place in the brief is named, and the provider has heard nothing."""
-    of = subject("schema", brief={"rules": {"ignore": ["types.money_float"]}})
+    of = subject("schema", brief={"rules": {"ignore": ["types.float_mony"]}})
     provider = ScriptedProvider([])
     with pytest.raises(RuleError) as caught, Client(provider) as client:
         client.design(of.brief)

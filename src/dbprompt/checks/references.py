@@ -103,10 +103,10 @@ def _enum_exists(subject: Subject, schema: Schema, column: Column, where: str) -
     if column.enum is None or is_misshapen(subject, column.enum):
         return
     if column.enum not in enums:
-        message = (
-            f"column {column.name} uses enum {column.enum}, which is not in enums ({listing(enums)}); add it there or "
-            "use one of these"
-        )
+        holder = next((enum.name for enum in schema.enums if column.enum in enum.values), "")
+        hint = f'{column.enum} is a value of enum {holder}: write "enum": "{holder}"' if holder else ""
+        known = f'write "enum" with one of these names: {listing(enums)}' if enums else "change the type to text"
+        message = f'column {column.name} has "enum": "{column.enum}", and no enum is called so; {hint or known}'
         yield error("references.unknown_enum", where, message)
     elif column.default and column.default.kind == "literal" and column.default.value not in enums[column.enum].values:
         values = listing(enums[column.enum].values)

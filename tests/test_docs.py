@@ -7,6 +7,7 @@ import importlib
 import os
 import pkgutil
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -45,8 +46,7 @@ def test_commands_print_what_the_page_shows(page: Path) -> None:
             continue
         for command, shown in re.findall(r"^\$ dbprompt (.*)\n((?:(?!\$ ).*\n?)*)", body, re.MULTILINE):
             done = subprocess.run(
-                f"{sys.executable} -m dbprompt {command}",
-                shell=True,
+                [sys.executable, "-m", "dbprompt", *shlex.split(command)],
                 cwd=ROOT,
                 capture_output=True,
                 text=True,

@@ -80,7 +80,7 @@ def test_a_list_is_added_to_and_an_item_dropped() -> None:
     box = session()
     box.begin()
     box.replied(reply(GOOD))
-    step = box.checked(wrong("/items") + wrong("/items/0"))
+    step = box.checked(wrong("/items") + Report((Finding("x.y", Severity.ERROR, "/items/0", "twice", may_drop=True),)))
     assert isinstance(step, Ask)
     assert list(step.request.output.schema["properties"]) == ["items_0", "add_items"]
     step = box.replied(reply({"items_0": None, "add_items": [{"name": "d", "size": 4}]}))
@@ -189,3 +189,16 @@ def test_an_item_that_came_back_unchanged_is_told_so() -> None:
     box.replied(reply({"items_1": {"name": "b", "size": 5}}))
     third = box.checked(wrong("/items/1", "too small"))
     assert isinstance(third, Ask) and "unchanged" not in third.request.messages[-1].text
+
+
+def test_an_item_is_not_dropped_unless_a_finding_allows_it() -> None:
+    """A model that answers null instead of a better item changes nothing; the schema does not even offer it."""
+    box = session()
+    box.begin()
+    box.replied(reply(GOOD))
+    step = box.checked(wrong("/items/1"))
+    assert isinstance(step, Ask)
+    assert step.request.output.schema["properties"] == {"items_1": {"$ref": "#/$defs/Item"}}
+    step = box.replied(reply({"items_1": None}))
+    assert isinstance(step, Check)
+    assert step.candidate.value == Box.model_validate(GOOD)

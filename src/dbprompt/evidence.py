@@ -48,12 +48,15 @@ class Finding:
         where: JSON pointer to the item, into the section while it is checked and into the design afterwards;
             for raw SQL `/statements/N`.
         message: what is wrong, and what to do.
+        may_drop: whether leaving the item out mends it too. Without it, repair asks for a better item: small models
+            would rather have none.
     """
 
     code: str
     severity: Severity
     where: str
     message: str
+    may_drop: bool = False
 
     def below(self, prefix: str) -> Finding:
         """The same finding seen from one level up."""

@@ -33,6 +33,11 @@ class BrokenItem:
     adds: bool = False
 
     @property
+    def may_drop(self) -> bool:
+        """Whether the item may be left out: a finding says so."""
+        return any(finding.may_drop for finding in self.findings)
+
+    @property
     def key(self) -> str:
         """The property that holds the new item in the reply: `tables_3`, `add_tables`, `decision`."""
         key = self.pointer.strip("/").replace("/", "_")
@@ -69,7 +74,7 @@ def _item(pointer: str, document: dict[str, Json], findings: list[Finding]) -> B
 
 
 def patch_schema(whole: OutputSchema, items: Sequence[BrokenItem]) -> OutputSchema:
-    """A schema with one property an item: the new item or null to drop it; for a list, the items to add."""
+    """A schema with one property an item: the new item, or null where it may be dropped; for a list, what to add."""
     defs = cast("dict[str, Json]", whole.schema.get("$defs", {}))
     properties = cast("dict[str, dict[str, Json]]", whole.schema["properties"])
     asked: dict[str, Json] = {}
@@ -79,7 +84,7 @@ def patch_schema(whole: OutputSchema, items: Sequence[BrokenItem]) -> OutputSche
         if item.adds:
             asked[item.key] = {"type": "array", "items": element}
         elif element is not None:
-            asked[item.key] = {"anyOf": [element, {"type": "null"}]}
+            asked[item.key] = {"anyOf": [element, {"type": "null"}]} if item.may_drop else element
         else:
             asked[item.key] = whole_property
     schema: dict[str, Json] = {
@@ -110,7 +115,7 @@ def _used(node: Json, defs: dict[str, Json], found: frozenset[str] = frozenset()
 
 
 def apply_patch(document: Json, items: Sequence[BrokenItem], answer: dict[str, Json]) -> Json:
-    """The document with the answered items in place; an item that the answer leaves out stays as it was."""
+    """The document with the answered items in place; what the answer leaves out, or drops unasked, stays as it was."""
     patched = copy.deepcopy(document)
     if not isinstance(patched, dict):
         return patched
@@ -124,9 +129,9 @@ def apply_patch(document: Json, items: Sequence[BrokenItem], answer: dict[str, J
             patched[key] = value
         elif item.adds:
             there.extend(value if isinstance(value, list) else [value])
-        elif value is None:
+        elif value is None and item.may_drop:
             dropped.append((key, int(at[0])))
-        else:
+        elif value is not None:
             there[int(at[0])] = value
     for key, place in sorted(dropped, reverse=True):
         cast("list[Json]", patched[key]).pop(place)

@@ -27,9 +27,9 @@ __all__ = [
 ]
 
 
-def error(code: str, where: str, message: str) -> Finding:
+def error(code: str, where: str, message: str, *, may_drop: bool = False) -> Finding:
     """Wrong for sure, or against the brief: it is sent back for repair."""
-    return Finding(code, Severity.ERROR, where, message)
+    return Finding(code, Severity.ERROR, where, message, may_drop)
 
 
 def warning(code: str, where: str, message: str) -> Finding:

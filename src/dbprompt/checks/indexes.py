@@ -146,7 +146,7 @@ def _covered(way: Access, ways: tuple[Access, ...]) -> Iterator[Finding]:
                     f"{way} is the same as {other} on {way.table}; drop it and list its queries in the serves of the "
                     "other"
                 )
-                yield error("indexes.duplicate", where, message)
+                yield error("indexes.duplicate", where, message, may_drop=True)
             continue
         if way.unique or (same_keys and other.at is not None and not other.unique and way.include > other.include):
             continue  # it forbids what the other allows, or carries more

@@ -38,9 +38,8 @@ def _twice(names: Iterable[str], where: str, code: str, kind: str) -> Iterator[F
     seen: set[str] = set()
     for at, name in enumerate(names):
         if name.lower() in seen:
-            yield error(
-                code, f"{where}/{at}", f"there is another {kind} named {name}; names are unique, rename or drop it"
-            )
+            message = f"there is another {kind} named {name}; names are unique, rename or drop it"
+            yield error(code, f"{where}/{at}", message, may_drop=True)
         seen.add(name.lower())
 
 
@@ -295,8 +294,8 @@ def _of_queries(subject: Subject) -> Iterator[Finding]:
     enums = [enum.name for enum in schema.enums] if schema else []
     for at, query in enumerate(queries.queries):
         if known and query.id not in known:
-            message = f"{query.id} is no query of the brief; answer these, one item each: {listing(known)}"
-            yield error("references.unknown_query", f"/queries/{at}", message)
+            message = f"{query.id} is no query of the brief; drop it, or answer one of these: {listing(known)}"
+            yield error("references.unknown_query", f"/queries/{at}", message, may_drop=True)
         if indexes is not None and query.uses_index is not None and query.uses_index not in {*names, *keys}:
             message = (
                 f"uses_index {query.uses_index} is no index of the design ({listing(names)}); name one of these, or "

@@ -38,7 +38,7 @@ Wrong: {{ finding }}
 
 Answer with one JSON object. Its properties are the names above ("whole answer": answer the whole question again).
 - For an item that was wrong, write the whole corrected item. Change what the lines "Wrong" name, and nothing else.
-- Write null for an item that should not be there at all.
+- Write null for an item only where a line "Wrong" says to drop it.
 - For a name that begins with add_, write a list of the items that are missing, and nothing that is there already.
 """
 

@@ -202,3 +202,26 @@ def test_an_item_is_not_dropped_unless_a_finding_allows_it() -> None:
     step = box.replied(reply({"items_1": None}))
     assert isinstance(step, Check)
     assert step.candidate.value == Box.model_validate(GOOD)
+
+
+def test_an_empty_addition_adds_nothing() -> None:
+    """Null in place of a list to add, or in it, leaves the answer as it was: the next round can still mend it."""
+    box = session()
+    box.begin()
+    box.replied(reply(GOOD))
+    box.checked(wrong("/items"))
+    for nothing in (None, [None]):
+        step = box.replied(reply({"add_items": nothing}))
+        assert isinstance(step, Check)
+        assert step.candidate.value == Box.model_validate(GOOD)
+        box.checked(wrong("/items"))
+
+
+def test_a_strange_pointer_of_a_check_is_no_crash() -> None:
+    """A finding whose `where` names no place of the answer concerns the list it starts with."""
+    box = session()
+    box.begin()
+    box.replied(reply(GOOD))
+    step = box.checked(wrong("/items/\u00b2"))
+    assert isinstance(step, Ask)
+    assert list(step.request.output.schema["properties"]) == ["add_items"]

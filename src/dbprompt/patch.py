@@ -128,7 +128,7 @@ def apply_patch(document: Json, items: Sequence[BrokenItem], answer: dict[str, J
         if not isinstance(there, list):
             patched[key] = value
         elif item.adds:
-            there.extend(value if isinstance(value, list) else [value])
+            there.extend(one for one in (value if isinstance(value, list) else [value]) if one is not None)
         elif value is None and item.may_drop:
             dropped.append((key, int(at[0])))
         elif value is not None:

@@ -31,8 +31,8 @@ from dbprompt.engines.postgres import PostgresEngine
 from dbprompt.engines.postgres.plan_tree import Plan
 from dbprompt.engines.postgres.sizes import Figures
 from dbprompt.engines.postgres.statistics import Frequencies
-from dbprompt.errors import EngineError, EngineUnavailableError, MissingExtraError, SetupError
-from dbprompt.evidence import Evidence, Finding, Severity
+from dbprompt.errors import EngineError, EngineUnavailableError, MissingExtraError, SetupError, TargetError
+from dbprompt.evidence import Evidence, Finding, Report, Severity
 from dbprompt.render.postgres import ddl_statements
 from dbprompt.render.queries import query_statements
 from dbprompt.sections import DatabaseDesign
@@ -74,20 +74,27 @@ def explain(
         Evidence: a verdict for each query and index, findings under `plans.`, and each plan as an exhibit.
 
     Raises:
+        TargetError: `rows`, `frequencies` or `queries` name what is not there, or hold what is no figure.
         SetupError: the DDL does not run.
         EngineUnavailableError: there is no PostgreSQL here.
     """
     settings = RuleSettings.of(ignore, severity)
     day = as_of or date.today()
+    if queries is not None and not isinstance(queries, Mapping):
+        raise TargetError("queries is a mapping of names to SQL, such as {'history': 'SELECT ...'}.")
     asked = tuple(_asked(design, queries))
-    figures = {name: one if isinstance(one, Figures) else Figures(one) for name, one in rows.items()}
-    volume = Volume("the given rows", figures)
+    volume = Volume("the given rows", _figures(rows))
     planning = plan_queries(
         tuple(_ddl(design, day, version)), asked, (volume,),
-        frequencies=frequencies or {}, version=version, as_of=day, strict=True,
+        frequencies=_shares(frequencies), version=version, as_of=day, strict=True,
     )  # fmt: skip
     wishes = {query.statement.where: Wish(p95_ms) for query in asked}
-    return Evidence.of([settings.apply(judge(planning, asked, wishes))])
+    refused = tuple(
+        Finding("engine.not_planned", Severity.ERROR, one.query.statement.where, f"{one.query.name}: {one.problem}")
+        for one in planning.planned
+        if one.problem
+    )
+    return Evidence.of([settings.apply(judge(planning, asked, wishes)), Report(refused)])
 
 
 def plan_queries(
@@ -146,12 +153,44 @@ def _plan(
             if not outcome.ok and strict:
                 raise _does_not_run(statement, outcome.message)
         planner = Planner(sandbox, now=datetime.combine(as_of, time(12), UTC))
+        if strict:
+            _known_tables(planner, volumes, frequencies)
         planned: list[Planned] = []
         for volume in volumes:
             planner.project(volume.figures, frequencies)
             planned += [_planned(planner, query, volume) for query in queries]
         assumed = tuple(one.table.name for one in planner.statistics.values() if one.assumed and not one.table.parent)
         return Planning("", tables=planner.tables, planned=tuple(planned), assumed=assumed)
+
+
+def _known_tables(planner: Planner, volumes: Sequence[Volume], frequencies: Frequencies) -> None:
+    """Refuses figures for what is not there: a typing error would prove the wrong volume."""
+    known = sorted({table.name for table in planner.tables.entries})
+    named = {name for volume in volumes for name in volume.figures} | {key.rpartition(".")[0] for key in frequencies}
+    for name in sorted(named - set(known) - {table.relation for table in planner.tables.entries}):
+        raise TargetError(f"There is no table {name!r} to give figures for; there are {', '.join(known)}.", known=known)
+
+
+def _figures(rows: Mapping[str, int | Figures]) -> dict[str, Figures]:
+    for name, one in rows.items():
+        number = one.rows if isinstance(one, Figures) else one
+        if isinstance(number, bool) or not isinstance(number, int) or number < 0:
+            raise TargetError(f"rows[{name!r}] is {number!r}: write a whole number of rows, such as 58_000_000.")
+    return {name: one if isinstance(one, Figures) else Figures(one) for name, one in rows.items()}
+
+
+def _shares(frequencies: Frequencies | None) -> Frequencies:
+    for column, shares in (frequencies or {}).items():
+        if (
+            "." not in column
+            or any(not 0 <= share <= 1 for share in shares.values())
+            or sum(shares.values()) > 1.000001
+        ):
+            raise TargetError(
+                f"frequencies[{column!r}] is {dict(shares)!r}: write shares between 0 and 1, at most 1 in all, "
+                'such as {"orders.status": {"shipped": 0.8}}.'
+            )
+    return frequencies or {}
 
 
 def _planned(planner: Planner, query: PlanQuery, volume: Volume) -> Planned:

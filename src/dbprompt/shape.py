@@ -50,7 +50,7 @@ class Candidate(Generic[T]):
 
 def _moved(where: str, places: dict[str, tuple[int, ...]]) -> str:
     parts = where.split("/")
-    if len(parts) < 3 or parts[1] not in places or not parts[2].isdigit():
+    if len(parts) < 3 or parts[1] not in places or not _is_place(parts[2]):
         return where
     parts[2] = str(places[parts[1]][int(parts[2])])
     return "/".join(parts)
@@ -74,13 +74,17 @@ def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
+def _is_place(part: str) -> bool:
+    return part.isascii() and part.isdecimal()
+
+
 def item_pointer(where: str, document: Json) -> str:
     """The item that a pointer lies in: an element of a top-level list, such a list itself, or a top-level key."""
     parts = where.split("/")[1:]
     if not parts or not isinstance(document, dict) or parts[0] not in document:
         return "/" + parts[0] if parts else ""
     inside = document[parts[0]]
-    if isinstance(inside, list) and len(parts) > 1 and parts[1].isdigit() and int(parts[1]) < len(inside):
+    if isinstance(inside, list) and len(parts) > 1 and _is_place(parts[1]) and int(parts[1]) < len(inside):
         return f"/{parts[0]}/{parts[1]}"
     return f"/{parts[0]}"
 

@@ -236,3 +236,65 @@ def test_a_missing_package_is_said_and_never_a_pass(package: str, monkeypatch: p
 
     assert Tier.ENGINE not in {verdict.tier for verdict in evidence.verdicts}
     assert any("dbprompt[postgres]" in verdict.uncovered for verdict in evidence.not_proven)
+
+
+def test_a_dump_is_read_past_its_rows() -> None:
+    """pg_dump's rows and its restrict lines are no SQL: what stands between them is judged, at its own line."""
+    dump = (
+        "\\restrict abc\nCREATE TABLE t (id int, note text);\nCOPY t (id, note) FROM stdin;\n"
+        "1\tit's; a trap\n2\t\\N\n\\.\n\nCREATE INDEX ON t (nope);\n\\unrestrict abc\n"
+    )
+    evidence = verify(dump)
+    assert [(f.code, f.where) for f in evidence.errors] == [("engine.undefined_column", "/statements/2")]
+
+
+@pytest.mark.parametrize(
+    ("become", "back"),
+    [("SET ROLE x", "SET ROLE NONE"), ("SET SESSION AUTHORIZATION x", "RESET SESSION AUTHORIZATION")],
+)
+def test_rights_of_another_role_are_never_said_to_be_checked(become: str, back: str) -> None:
+    """What runs between SET ROLE and its end says that it ran as the owner; a refusal stays one."""
+    evidence = verify(f"CREATE ROLE x; CREATE TABLE t (id int); {become}; TABLE t; TABLE none; {back}; TABLE t")
+
+    told = [v.uncovered for n in (3, 6) for v in evidence.of_artefact(f"/statements/{n}") if v.tier is Tier.ENGINE]
+    assert told == ["run as the owner, not as x: its rights were not checked", ""]
+    assert codes(evidence) == [("/statements/4", "engine.undefined_table")]
+
+
+def test_a_role_is_made_inside_a_transaction_block_and_goes_with_it() -> None:
+    """A block that makes a role and uses it commits whole; one that is rolled back takes its role with it."""
+    block = "BEGIN; CREATE ROLE a; CREATE TABLE t (id bigint PRIMARY KEY); GRANT SELECT ON t TO a;"
+
+    assert codes(verify(f"{block} COMMIT; SELECT id FROM t")) == []
+    undone = verify(f"{block} ROLLBACK; CREATE TABLE u (id bigint PRIMARY KEY); GRANT SELECT ON u TO a")
+    assert codes(undone) == [("/statements/6", "engine.undefined_object")]
+
+
+def test_what_a_failed_block_takes_with_it_is_not_a_second_error() -> None:
+    """A table of a block that failed is missing for that reason."""
+    evidence = verify("BEGIN; CREATE TABLE t (id bigint PRIMARY KEY); SELECT nothing FROM t; COMMIT; SELECT id FROM t")
+
+    assert codes(evidence) == [("/statements/2", "engine.undefined_column")]
+    assert engine_status(evidence, 4) == [Status.INCONCLUSIVE]
+
+
+@pytest.mark.parametrize(
+    ("sql", "reason"),
+    [
+        ("CREATE EXTENSION pg_stat_statements; SELECT query FROM pg_stat_statements", "does not preload its library"),
+        ("SELECT 'a' COLLATE \"xx_XX\"", "operating system's locale"),
+    ],
+)
+def test_limits_of_this_machine_are_no_errors(sql: str, reason: str) -> None:
+    """What only this server lacks is inconclusive, with the reason; a collation of any other name is an error."""
+    evidence = verify(sql)
+
+    assert codes(evidence) == []
+    assert any(reason in v.uncovered for v in evidence.verdicts if v.status is Status.INCONCLUSIVE)
+    assert codes(verify("SELECT 'a' COLLATE \"german\"")) == [("/statements/0", "engine.undefined_object")]
+
+
+def test_a_database_of_another_name_was_not_looked_for() -> None:
+    """ALTER DATABASE ... SET is about its setting only, and says so."""
+    (verdict,) = (v for v in verify("ALTER DATABASE nope SET work_mem = '1MB'").verdicts if v.tier is Tier.ENGINE)
+    assert "whether there is a database nope was not looked for" in verdict.uncovered

@@ -174,3 +174,55 @@ def test_evidence_is_plain_data() -> None:
     assert steps[0]["locks"] == [{"relation": "orders", "mode": "SHARE", "since": 0, "table": "orders"}]
     assert data["undone"] == ["index i is left behind"]
     assert data["rerunnable"] is False
+
+
+def test_rights_given_and_taken_back_are_as_before() -> None:
+    """GRANT and REVOKE cancel out; a right that stays is named, and the sandbox's own role is called owner."""
+    grant = "GRANT SELECT ON orders TO PUBLIC"
+
+    assert verify_migration(BEFORE, grant, "REVOKE SELECT ON orders FROM PUBLIC").undone == ()
+    (left,) = verify_migration(BEFORE, grant, "SELECT 1").undone or ()
+    assert (left.kind, left.name) == ("rights", "orders")
+    assert "=r/owner" in str(left.now)
+    assert "dbprompt_" not in str(left)
+
+
+def _changed(up: str, down: str | None, **options: list[str]) -> list[tuple[str, str]]:
+    before = "CREATE TABLE t (id bigint PRIMARY KEY, a int NOT NULL, b text)"
+    found = verify_migration(before, up, down, rows={"t": 1000}, **options).findings
+    return [(one.severity.value, one.where) for one in found if one.code == "migration.data_changed"]
+
+
+def test_values_that_down_does_not_bring_back_are_said() -> None:
+    """What an UPDATE overwrites for good is a warning, a NULL that it fills advice; what comes back, neither."""
+    assert _changed("UPDATE t SET a = 0", "SELECT 1") == [("warning", "/down")]
+    assert _changed("UPDATE t SET b = '' WHERE b IS NULL", "SELECT 1") == [("advice", "/down")]
+    assert _changed("UPDATE t SET a = a + 1", "UPDATE t SET a = a - 1") == []
+    assert _changed("UPDATE t SET a = 0", "SELECT 1", losing=["t.a"]) == []
+    assert _changed("UPDATE t SET a = 0", None) == []
+
+
+@pytest.mark.parametrize(("where", "unseen"), [("code = 'no such value'", True), ("true", False)])
+def test_a_change_that_met_no_row_is_owned_up_to(where: str, unseen: bool) -> None:
+    """An UPDATE that touched none of the made-up rows says so in its verdict; one that did does not."""
+    evidence = verify_migration(BEFORE, f"UPDATE orders SET extra = 'x' WHERE {where}")
+
+    said = [one for one in evidence.verdicts if one.where == "/up/0" and "touched none" in one.uncovered]
+    assert bool(said) is unseen
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"rows": {"orders": -1}}, "-1"),
+        ({"rows": {"zz": 1}}, "'zz'"),
+        ({"losing": ["nope.x"]}, "'nope.x'"),
+        ({"losing": ["orders.x"]}, "'orders.x'"),
+    ],
+)
+def test_sizes_and_losses_of_nothing_are_errors(options: dict, named: str) -> None:
+    """`rows` and `losing` name what `before` has, or the call fails with what it does have."""
+    with pytest.raises(SetupError, match=named) as caught:
+        verify_migration(BEFORE, INDEX, **options)
+
+    assert "orders" in str(caught.value)

@@ -112,7 +112,7 @@ class Brief(BriefPart):
         file = Path(path)
         try:
             size = file.stat().st_size
-            text = file.read_text(encoding="utf-8") if size <= MAX_BYTES else ""
+            text = file.read_text(encoding="utf-8-sig") if size <= MAX_BYTES else ""
         except (OSError, UnicodeDecodeError) as error:
             raise BriefError(str(path), [Problem("file", "", f"cannot be read: {error}")]) from error
         if size > MAX_BYTES:

@@ -6,7 +6,7 @@ import re
 from enum import StrEnum
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationInfo, field_validator
 
 __all__ = [
     "Attribute",
@@ -113,6 +113,13 @@ class Target(BriefPart):
     supporting: tuple[Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=40)], ...] = ()
     free_choice: bool = False
 
+    @field_validator("version")
+    @classmethod
+    def _names_a_number(cls, version: str, info: ValidationInfo) -> str:
+        if info.data.get("primary") in {"postgresql", "timescaledb"} and not re.search(r"[0-9]", version):
+            raise ValueError(f'{version!r} names no version; write a major version such as "18" or "15.4"')
+        return version
+
     @property
     def postgres_major(self) -> int | None:
         """The major version of PostgreSQL that is asked for, None if it is not said.
@@ -149,7 +156,10 @@ class Workload(BriefPart):
     """How much is asked of the database, and how fast it has to answer (95th percentile)."""
 
     pattern: WorkloadPattern = WorkloadPattern.MIXED
-    read_write_ratio: Annotated[str, StringConstraints(pattern=r"^\d{1,3}(\.\d+)?:\d{1,3}(\.\d+)?$")] = "50:50"
+    read_write_ratio: Annotated[
+        str,
+        StringConstraints(pattern=r"^(\d{1,3}(\.\d+)?:0*[1-9]\d{0,2}(\.\d+)?|0*[1-9]\d{0,2}(\.\d+)?:\d{1,3}(\.\d+)?)$"),
+    ] = "50:50"
     reads_per_s_peak: Annotated[float, Field(ge=0)] = 0
     writes_per_s_peak: Annotated[float, Field(ge=0)] = 0
     concurrent_users: Count = 0

@@ -192,6 +192,8 @@ class Loss:
         count: rows concerned.
         lives_on: the new column in which every one of its values was found again; empty if there is none.
         after_down: it is a loss after `up` and `down`, too; None if there was no `down`.
+        blank: of values: how many were NULL.
+        updated: values that an UPDATE sets, so that they are meant to be others after `up`.
     """
 
     what: Lost
@@ -200,6 +202,8 @@ class Loss:
     count: int = 0
     lives_on: str = ""
     after_down: bool | None = None
+    blank: int = 0
+    updated: bool = False
 
     @property
     def name(self) -> str:

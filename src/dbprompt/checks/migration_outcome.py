@@ -41,7 +41,7 @@ def _loss(passage: Passage, loss: Loss) -> Iterator[Finding]:
     meant = bool({loss.name, loss.table} & passage.losing)
     if loss.what is Lost.VALUES:
         if not meant:
-            yield _changed(loss, where)
+            yield _not_restored(loss) if loss.updated else _changed(loss, where)
         return
     if loss.lives_on:
         message = f"{_subject(loss)} goes, and every value of it was found again in {loss.lives_on}."
@@ -75,6 +75,18 @@ def _changed(loss: Loss, where: str) -> Finding:
         "change them, look for a cast that rounds or cuts, or a trigger."
     )
     return Finding("migration.data_changed", Severity.WARNING, where, message)
+
+
+def _not_restored(loss: Loss) -> Finding:
+    """Of an UPDATE, which changes values on purpose: NULLs that were filled are less than values that are gone."""
+    blank = f", {loss.blank} of them NULL before" if loss.blank else ""
+    message = (
+        f"After up and down {loss.count} values of {loss.name} in the rows made up here are others than before{blank}: "
+        "an UPDATE sets them, and the down migration does not bring the old ones back. Keep these in a column or table "
+        f"of their own that down reads, or name {loss.name} in `losing` if they are meant to go."
+    )
+    severity = Severity.ADVICE if loss.blank == loss.count else Severity.WARNING
+    return Finding("migration.data_changed", severity, "/down", message)
 
 
 def _subject(loss: Loss) -> str:

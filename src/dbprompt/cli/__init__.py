@@ -6,6 +6,7 @@ variable, an option); 3 no answer (provider, key, recording); 4 no engine, or a 
 
 from __future__ import annotations
 
+import os
 import sys
 
 import typer
@@ -44,6 +45,9 @@ def main() -> None:
         sys.exit(exit_code(error))
     except KeyboardInterrupt:
         sys.exit(130)
+    except BrokenPipeError:  # the reader has seen enough: that says nothing about the SQL
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
 
 
 def _escaped(text: str) -> str:

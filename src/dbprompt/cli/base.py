@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
@@ -18,7 +19,7 @@ from dbprompt.errors import (
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["Ignored", "Severities", "console", "exit_code", "levels"]
+__all__ = ["Ignored", "Severities", "console", "exit_code", "levels", "read_sql"]
 
 Ignored: TypeAlias = Annotated[
     list[str] | None,
@@ -35,6 +36,20 @@ def levels(given: list[str] | None) -> dict[str, str]:
         if "=" not in pair:
             raise typer.BadParameter(f"{pair!r}: write RULE=LEVEL", param_hint="--severity")
     return {name: level for name, _, level in (pair.partition("=") for pair in given or ())}
+
+
+def read_sql(path: Path) -> str:
+    """A file of SQL; a byte order mark, as Windows tools write one, is no part of it.
+
+    Raises:
+        DbpromptError: the file cannot be read, or is not UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DbpromptError(f"{path} is not UTF-8 ({error.reason}); save it as UTF-8") from error
+    except OSError as error:
+        raise DbpromptError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
 def console(*, stderr: bool = False) -> Console:

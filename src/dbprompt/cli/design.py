@@ -16,6 +16,7 @@ from dbprompt.errors import AskError
 from dbprompt.library import load_prompt
 from dbprompt.providers import RetryPolicy
 from dbprompt.result import Result, load_design
+from dbprompt.result.folder import check_folder
 
 __all__ = ["command"]
 
@@ -39,6 +40,8 @@ def command(
     """Designs a database for a brief. What is still wrong after the last repair is shown, written, and exit code 1."""
     if replay and record:
         raise typer.BadParameter("give --replay or --record, not both")
+    if out is not None:
+        check_folder(out)
     read = Brief.load(brief)
     family = load_prompt(prompt)
     begun = load_design(start) if start else None

@@ -9,9 +9,8 @@ from typing import Annotated
 
 import typer
 
-from dbprompt.cli.base import Ignored, Severities, console, levels
+from dbprompt.cli.base import Ignored, Severities, console, levels, read_sql
 from dbprompt.cli.show import print_evidence
-from dbprompt.errors import DbpromptError
 from dbprompt.ladder import verify
 
 __all__ = ["command"]
@@ -28,9 +27,9 @@ def command(
 ) -> None:
     """Checks SQL and prints the evidence. Exit code 1 if something is wrong or nothing could be proven."""
     evidence = verify(
-        sys.stdin.read() if file == "-" else _read(Path(file)),
+        sys.stdin.read() if file == "-" else read_sql(Path(file)),
         dialect=dialect,
-        setup=_read(setup) if setup else None,
+        setup=read_sql(setup) if setup else None,
         version=version,
         ignore=ignore or (),
         severity=levels(severity),
@@ -40,10 +39,3 @@ def command(
     else:
         print_evidence(console(), evidence)
     raise typer.Exit(0 if evidence.ok else 1)
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DbpromptError(f"{path} cannot be read: {error}") from error

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dbprompt.cli.base import Ignored, Severities, console, levels
+from dbprompt.cli.base import Ignored, Severities, console, levels, read_sql
 from dbprompt.cli.show import print_evidence
 from dbprompt.errors import DbpromptError
 
@@ -41,9 +41,9 @@ def command(
     from dbprompt.migration import verify_migration
 
     evidence = verify_migration(
-        _read(before),
-        _read(up),
-        _read(down) if down else None,
+        read_sql(before),
+        read_sql(up),
+        read_sql(down) if down else None,
         rows=dict(map(_size, rows or ())),
         losing=losing or (),
         version=version,
@@ -81,10 +81,3 @@ def _size(text: str) -> tuple[str, int]:
     if not name or not figure.isdecimal():
         raise DbpromptError(f"--rows {text!r} says no size: write it as orders=58000000.")
     return name.strip(), int(figure)
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DbpromptError(f"{path} cannot be read: {error}") from error

@@ -71,6 +71,8 @@ class AskJob(Generic[T]):
             VariableError: the prompt's variables cannot be filled.
             TypeError: variables were given for messages, which have none.
         """
+        if not (isinstance(output, type) and issubclass(output, BaseModel)):
+            raise TypeError(f"output is a pydantic model class, not {output!r}")
         schema = output_schema(output)
         if isinstance(asked, Prompt):
             messages = asked.render(**(variables or {}))
@@ -79,6 +81,8 @@ class AskJob(Generic[T]):
             if variables:
                 raise TypeError("variables fill a prompt; messages have none")
             messages, origin = tuple(asked), Origin(schema_hash=schema.hash)
+            if not messages:
+                raise TypeError("there is no message to ask with")
         return cls(messages, output, tuple(checks), settings, origin)
 
     def session(self) -> Session[T]:
@@ -100,11 +104,16 @@ class AskJob(Generic[T]):
         """The caller's checks, in order."""
         report = Report()
         for check in self.checks:
-            found = check(candidate.value) or ()
-            report += found if isinstance(found, Report) else self._report(check, tuple(found))
+            found = check(candidate.value)
+            report += found if isinstance(found, Report) else self._report(check, found)
         return report
 
-    def _report(self, check: AnswerCheck[T], findings: tuple[Finding, ...]) -> Report:
+    def _report(self, check: AnswerCheck[T], found: Iterable[Finding] | None) -> Report:
+        findings = () if found is None else tuple(found) if isinstance(found, Iterable) else (found,)
+        strange = [one for one in findings if not isinstance(one, Finding)]
+        if strange:
+            name = getattr(check, "__qualname__", check)
+            raise TypeError(f"check {name} gave {strange[0]!r}: return a Report, findings, or None if nothing is wrong")
         failed = any(finding.severity is Severity.ERROR for finding in findings)
         status = Status.FAILED if failed else Status.PASSED
         name = getattr(check, "__qualname__", type(check).__qualname__)

@@ -22,7 +22,7 @@ from dbprompt.checks.sql.grammar import Step as Climbed
 from dbprompt.checks.sql.setup import parse_setup
 from dbprompt.engines.base import Limits
 from dbprompt.engines.postgres import PostgresEngine
-from dbprompt.errors import MissingExtraError, TargetError
+from dbprompt.errors import MissingExtraError, SetupError, TargetError
 from dbprompt.evidence import Finding, Severity, Status, Tier, Verdict
 from dbprompt.migration.evidence import RULES, MigrationEvidence
 from dbprompt.migration.trial import Trial
@@ -57,7 +57,7 @@ def verify_migration(
 
     Raises:
         RuleError: `ignore` or `severity` name a rule that there is not.
-        SetupError: `before` does not run.
+        SetupError: `before` does not run, or `rows` or `losing` do not fit it.
         TargetError: no such version.
         EngineError: there is no PostgreSQL here, or it failed by itself.
         MissingExtraError: a package is not installed.
@@ -66,12 +66,15 @@ def verify_migration(
     rung = GrammarRung()
     if not rung.available:
         raise MissingExtraError("postgast", "postgres")
+    for name, count in (rows or {}).items():
+        if count < 0:
+            raise SetupError(f"`rows` gives {name} {count} rows: give how many it really has, 0 or more.")
     trial = Trial(
         setup=parse_setup(rung, before, root="/before"),
         up=_climb(rung, up, "/up"),
         down=None if down is None else _climb(rung, down, "/down"),
         rows=dict(rows or {}),
-        losing=frozenset(losing),
+        losing=frozenset(name.removeprefix("public.") for name in losing),
         engine=PostgresEngine.of(_major(version)),
         target=_major(version),
         limits=limits or Limits(),

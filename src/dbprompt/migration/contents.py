@@ -120,17 +120,17 @@ def _of_table(number: int, was: TableRows, before: Contents, after: Contents) ->
         elif len(now.rows) >= len(was.rows):
             other = _other(was, now, at, place, cast=now.columns[place][2] != type_)
             if other:
-                yield Loss(Lost.VALUES, was.name, name, other)
+                yield Loss(Lost.VALUES, was.name, name, len(other), blank=other.count("NULL"))
 
 
-def _other(was: TableRows, now: TableRows, at: int, place: int, *, cast: bool) -> int:
-    """How many values are not what they were: row by row if the key is still there, else as a whole."""
+def _other(was: TableRows, now: TableRows, at: int, place: int, *, cast: bool) -> list[str]:
+    """The values that are not what they were: row by row if the key is still there, else as a whole."""
     if not cast and was.rows == now.rows:
-        return 0
+        return []
     old, new = _by_key(was, was, at), _by_key(was, now, place)
     if old is None or new is None:
-        return sum((Counter(map(_plain, was.values(at))) - Counter(map(_plain, now.values(place)))).values())
-    return sum(_plain(new[key]) != _plain(value) for key, value in old.items() if key in new)
+        return list((Counter(map(_plain, was.values(at))) - Counter(map(_plain, now.values(place)))).elements())
+    return [value for key, value in old.items() if key in new and _plain(new[key]) != _plain(value)]
 
 
 def _by_key(was: TableRows, table: TableRows, at: int) -> dict[tuple[str, ...], str] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from dbprompt.checks.base_migration import MODEL, Passage, Step, duration
+from dbprompt.checks.base_migration import MODEL, Passage, Step, Task, duration
 from dbprompt.engines.postgres.catalogue import Difference
 from dbprompt.evidence import Evidence, Exhibit, Finding, Severity, Status, Tier, Verdict
 from dbprompt.messages import Json
@@ -94,9 +94,11 @@ def rule_verdicts(passage: Passage, findings: Sequence[Finding]) -> Iterator[Ver
     for step in passage.steps:
         seen = step.observed and step.ok
         status = Status.FAILED if step.where in wrong else Status.PASSED if seen else Status.NOT_CHECKED
-        uncovered = MODEL if step.blocked_seconds else "" if seen else "its locks could not be observed"
+        gaps = [MODEL] if step.blocked_seconds else [] if seen else ["its locks could not be observed"]
+        if any(work.task is Task.CHANGE for work in step.work) and not step.changed:
+            gaps.append("it touched none of the rows made up here: its effect on data was not seen")
         tier = Tier.RULE if status is not Status.NOT_CHECKED else Tier.NOTHING
-        yield Verdict(step.title, step.where, status, tier, RULES, uncovered)
+        yield Verdict(step.title, step.where, status, tier, RULES, "; ".join(gaps))
 
 
 def whole_verdicts(

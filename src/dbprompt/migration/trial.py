@@ -17,6 +17,7 @@ from dbprompt.engines.base import Limits, Needs
 from dbprompt.engines.postgres import PostgresEngine
 from dbprompt.engines.postgres.catalogue import Catalogue, differences, snapshot
 from dbprompt.engines.postgres.sandbox import PostgresSandbox
+from dbprompt.errors import SetupError
 from dbprompt.evidence import Finding, Report, Severity
 from dbprompt.migration.contents import Contents, losses, read, same
 from dbprompt.migration.evidence import MigrationEvidence, exhibit, rule_verdicts, whole_verdicts
@@ -77,6 +78,7 @@ class Trial:
             run = self._prepared(sandbox)
             seeds = seed(sandbox, hints, mode)
             before, rows_before = snapshot(sandbox), read(sandbox)
+            self._check_names(before)
             sizes = Sizes(self.rows, {table.name: table.width for table in rows_before.values()})
             walk = go_through(sandbox, run, self.up, sizes)
             after, rows_after = snapshot(sandbox), read(sandbox)
@@ -116,7 +118,7 @@ class Trial:
             steps=seen.walk.steps,
             sizes=seen.sizes,
             losing=self.losing,
-            losses=_losses(seen, self.up),
+            losses=(*_losses(seen, self.up), *_overwritten(seen, (*self.up, *(self.down or ())))),
             again=tuple(again),
             drift=tuple(changed),
             together=tuple(together),
@@ -153,6 +155,19 @@ class Trial:
         if sandbox.in_transaction:
             sandbox.run("COMMIT")
         return run
+
+    def _check_names(self, before: Catalogue) -> None:
+        """Raises SetupError for sizes and losses of what is not there: they would be taken without a word."""
+        tables = {name.replace('"', "") for kind, name in before if kind in {"table", "materialized view"}}
+        columns = {name.replace('"', "") for kind, name in before if kind == "column"}
+        known = f"The tables of `before`: {', '.join(sorted(tables)) or 'none'}."
+        for name in self.rows:
+            if name.removeprefix("public.") not in tables:
+                raise SetupError(f"`rows` names {name!r}, which is no table of `before`. {known}")
+        for name in sorted(self.losing):
+            if name not in tables | columns:
+                what = "which is no table of `before` and no column of one, as `orders` or `orders.status` would be"
+                raise SetupError(f"`losing` names {name!r}, {what}. {known}")
 
     def _uncovered(self) -> str:
         here = self.engine.installation.major
@@ -195,3 +210,16 @@ def _losses(seen: _Seen, up: Sequence[Climbed]) -> tuple[Loss, ...]:
     instead = {Lost.VALUES: Lost.COLUMN, Lost.ROWS: Lost.TABLE}  # made anew by that name, and empty
     still |= {(instead[what], name) for what, name in still if what in instead}
     return tuple(replace(loss, after_down=(loss.what, loss.name) in still) for loss in found)
+
+
+def _overwritten(seen: _Seen, script: Sequence[Climbed]) -> tuple[Loss, ...]:
+    """Values that UPDATEs of the script set and that are others after `up` and `down` than before."""
+    if seen.rows_restored is None:
+        return ()
+    meant = meant_to_change(one.parsed for one in script if one.parsed is not None)
+    told = {loss.name for loss in losses(seen.rows_before, seen.rows_after) if loss.what is not Lost.VALUES}
+    return tuple(
+        replace(loss, after_down=True, updated=True)
+        for loss in losses(seen.rows_before, seen.rows_restored)
+        if loss.what is Lost.VALUES and loss.name in meant - told
+    )

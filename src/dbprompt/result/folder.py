@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import uuid
 from collections.abc import Mapping
@@ -11,7 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from dbprompt.errors import OutputError
 
-__all__ = ["MANIFEST", "fingerprint", "write_folder"]
+__all__ = ["MANIFEST", "check_folder", "fingerprint", "write_folder"]
 
 MANIFEST = "evidence.json"
 """The file that lists the others under `files`, each with its sha256: so a folder of ours is known again."""
@@ -29,7 +30,7 @@ def write_folder(directory: Path, files: Mapping[str, str]) -> Path:
         OutputError: something foreign is in the way, or the system refused; the folder is as it was.
     """
     target = directory.expanduser().resolve()
-    _refuse_foreign(target)
+    check_folder(target)
     mark = uuid.uuid4().hex[:8]
     fresh = target.with_name(f".{target.name}.new-{mark}")
     try:
@@ -70,7 +71,15 @@ def _swap(fresh: Path, target: Path, aside: Path) -> None:
     shutil.rmtree(aside, ignore_errors=True)
 
 
-def _refuse_foreign(target: Path) -> None:
+def check_folder(target: Path) -> None:
+    """Refuses a folder that could not be written, before anything is asked or paid for.
+
+    Raises:
+        OutputError: it holds files of others, is no folder, or its parent cannot be written to.
+    """
+    parent = next(folder for folder in (target.absolute().parent, *target.absolute().parents) if folder.exists())
+    if not parent.is_dir() or not os.access(parent, os.W_OK):
+        raise OutputError(f"{target} cannot be made: {parent} is no folder that can be written to")
     if not target.exists():
         return
     if not target.is_dir():

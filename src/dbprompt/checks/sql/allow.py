@@ -11,7 +11,7 @@ else, so text that hides from the tree (dynamic SQL in a DO block) gets no furth
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from dbprompt.checks.base import QUERY_KINDS
@@ -205,8 +205,12 @@ def _special(kind: str, body: Node) -> Ruling | None:
     match kind:
         case "CreateExtensionStmt":
             return Ruling(Route.EXTENSION, name=str(body.get("extname", "")))
-        case "AlterSystemStmt" | "AlterDatabaseSetStmt":
+        case "AlterSystemStmt":
             return _setting(body.get("setstmt"))
+        case "AlterDatabaseSetStmt":
+            ruling = _setting(body.get("setstmt"))
+            unseen = f"whether there is a database {body.get('dbname', '')} was not looked for"
+            return replace(ruling, reason="; ".join(filter(None, (ruling.reason, unseen))))
         case "VariableSetStmt" if body.get("name") in {"role", "session_authorization"}:
             return Ruling(Route.PROVE, "later statements still ran as the owner")
         case "TransactionStmt" if "PREPARED" in str(body.get("kind")) or body.get("kind") == "TRANS_STMT_PREPARE":

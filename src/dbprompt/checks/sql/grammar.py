@@ -12,6 +12,7 @@ from dbprompt.checks.base import Statement
 from dbprompt.checks.sql import allow, sqlglot_parser, tree
 from dbprompt.checks.sql.advice import advise_syntax
 from dbprompt.checks.sql.allow import Route, Ruling
+from dbprompt.checks.sql.dump import without_data
 from dbprompt.checks.sql.sqlglot_parser import Opinion, Said
 from dbprompt.checks.sql.tree import Broken, Parsed
 from dbprompt.errors import MissingExtraError
@@ -62,7 +63,8 @@ class GrammarRung:
             self.available = True
 
     def split(self, sql: str) -> tuple[Statement, ...]:
-        """The statements of a script, each with its place."""
+        """The statements of a script, each with its place. A dump's rows are passed over."""
+        sql = without_data(sql)
         if self.available:
             pieces = [(piece.offset, piece.sql, _title(piece)) for piece in tree.split(sql)]
         else:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dbprompt.checks.base import Statement
@@ -41,6 +42,9 @@ class PostgresRun:
     def __init__(self, sandbox: PostgresSandbox, uncovered: str = "") -> None:
         self._sandbox = sandbox
         self._uncovered = uncovered
+        self._acting = ""  # the role that the script has become, though its statements still run as the owner
+        self._acting_locally = False
+        self._block: set[str] = set()  # what the open transaction block made: lost if it fails
         self._failed: dict[str, str] = {}  # what should exist by now -> the artefact that should have made it
         self._missing_extensions: list[str] = []
         self._replaced_extensions: list[str] = []  # a stand-in takes their place
@@ -50,7 +54,10 @@ class PostgresRun:
         outcome = self._meet(parsed, ruling)
         if outcome.answer is Answer.UNDECIDED and outcome.code == "42501" and may_be_proven(parsed):
             outcome = self._sandbox.prove(parsed.sql)
-        return self._judge(statement, parsed, outcome, ruling.reason)
+        report = self._judge(statement, parsed, outcome, ruling.reason)
+        self._become(parsed, outcome)
+        self._follow_block(statement, parsed, outcome)
+        return report
 
     def prepare(self, statement: Statement, parsed: Parsed) -> Report:
         """Has one query resolved under its parameter types."""
@@ -82,8 +89,31 @@ class PostgresRun:
         """Runs a statement of a setup: its outcome, without a verdict."""
         outcome = self._meet(parsed, ruling)
         if outcome.answer is Answer.UNDECIDED and outcome.code == "42501" and may_be_proven(parsed):
-            return self._sandbox.prove(parsed.sql)
+            outcome = self._sandbox.prove(parsed.sql)
+        self._become(parsed, outcome)
         return outcome
+
+    def _become(self, parsed: Parsed, outcome: Outcome) -> None:
+        """Follows SET ROLE and SET SESSION AUTHORIZATION, which the sandbox's role never really does."""
+        body = parsed.body
+        if parsed.kind == "VariableSetStmt" and body.get("name") in {"role", "session_authorization"}:
+            if outcome.answer is not Answer.REFUSED:
+                self._acting = _role(body)
+                self._acting_locally = bool(body.get("is_local"))
+        elif parsed.kind == "TransactionStmt" and self._acting_locally and not self._sandbox.in_transaction:
+            self._acting, self._acting_locally = "", False
+        elif parsed.kind == "DiscardStmt" and body.get("target") == "DISCARD_ALL" and outcome.ok:
+            self._acting = ""
+
+    def _follow_block(self, statement: Statement, parsed: Parsed, outcome: Outcome) -> None:
+        """Keeps in mind what a failed transaction block takes with it."""
+        if outcome.ok and self._sandbox.in_transaction:
+            self._block |= made(parsed)
+        elif not outcome.ok and outcome.code:
+            self._failed.update(dict.fromkeys(self._block, statement.artefact))
+            self._block.clear()
+        if not self._sandbox.in_transaction:
+            self._block.clear()
 
     def _meet(self, parsed: Parsed, ruling: Ruling) -> Outcome:
         sandbox, sql = self._sandbox, parsed.sql
@@ -95,7 +125,8 @@ class PostgresRun:
             case Route.PROVE:
                 return sandbox.prove(sql)
             case Route.SETTING:
-                return sandbox.check_setting(ruling.name, ruling.value)
+                outcome = sandbox.check_setting(ruling.name, ruling.value)
+                return replace(outcome, note="; ".join(filter(None, (outcome.note, ruling.reason))))
             case Route.EXTENSION:
                 return self._create_extension(parsed, ruling.name)
             case Route.CREATE_ROLE:
@@ -119,7 +150,8 @@ class PostgresRun:
         if outcome.ok:
             for name in made(parsed):
                 self._failed.pop(name, None)
-            uncovered = "; ".join(filter(None, (outcome.note or note, self._stand_ins(parsed), self._uncovered)))
+            told = (outcome.note or note, self._rights(parsed), self._stand_ins(parsed), self._uncovered)
+            uncovered = "; ".join(filter(None, told))
             return Report(verdicts=(self._verdict(statement, Status.PASSED, uncovered),))
         excuse = self._excuse(outcome)
         self._failed.update(dict.fromkeys(made(parsed), statement.artefact))
@@ -159,6 +191,12 @@ class PostgresRun:
         if missing and outcome.condition != "undefined_column":
             return f"it may need extension {', '.join(missing)}, which this server does not have"
         return ""
+
+    def _rights(self, parsed: Parsed) -> str:
+        """That the rights of the role which the script has become were not checked."""
+        if not self._acting or parsed.kind in {"TransactionStmt", "VariableSetStmt"}:
+            return ""
+        return f"run as the owner, not as {self._acting}: its rights were not checked"
 
     def _stand_ins(self, parsed: Parsed) -> str:
         """Which functions of a statement only stand in for those of a missing extension."""
@@ -220,6 +258,13 @@ def _relation(node: object) -> list[str]:
 
 def _texts(node: Node | None) -> list[str]:
     return [str(inner["sval"]) for key, inner in nodes(node) if key == "String" and "sval" in inner] if node else []
+
+
+def _role(node: Node) -> str:
+    """The role that SET ROLE names; empty for RESET, DEFAULT and NONE."""
+    named = (inner.get("sval") for _, inner in nodes(node.get("args")) if "sval" in inner)
+    texts = [str(one.get("sval")) if isinstance(one, dict) else str(one) for one in named]
+    return next((text for text in texts if text.lower() != "none"), "")
 
 
 def _mentioned(message: str) -> set[str]:

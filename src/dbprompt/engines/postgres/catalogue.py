@@ -6,6 +6,7 @@ the catalogues alone; nothing of the sandbox is evaluated.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -16,7 +17,8 @@ __all__ = ["Catalogue", "Difference", "differences", "snapshot"]
 
 Catalogue: TypeAlias = Mapping[tuple[str, str], str]
 
-# Rows of kind, object and value; a value of NULL is no fact.
+# Rows of kind, object and value; a value of NULL is no fact. Rights are one only where they are not those that every
+# new object has: GRANT and REVOKE write these out where NULL stood before.
 _QUESTION = """
 WITH spaces AS MATERIALIZED (
     SELECT oid, nspname, CASE WHEN nspname = 'public' THEN '' ELSE quote_ident(nspname) || '.' END AS prefix
@@ -46,7 +48,10 @@ SELECT f.kind, c.name, f.value FROM relations c, LATERAL (VALUES
     ('forced row security', CASE WHEN relforcerowsecurity THEN 'on' END),
     ('storage options', array_to_string(reloptions, ', ')),
     ('replica identity', CASE WHEN relkind IN ('r', 'p') THEN nullif(relreplident::text, 'd') END),
-    ('rights', (SELECT string_agg(right_, ', ' ORDER BY right_) FROM unnest(relacl::text[]) right_)),
+    ('rights', CASE WHEN relacl IS NOT NULL THEN nullif(
+        (SELECT coalesce(string_agg(r, ', ' ORDER BY r), 'none') FROM unnest(relacl::text[]) r),
+        (SELECT coalesce(string_agg(r, ', ' ORDER BY r), 'none')
+         FROM unnest(acldefault(CASE relkind WHEN 'S' THEN 's' ELSE 'r' END::"char", relowner)::text[]) r)) END),
     ('column order', CASE WHEN relkind IN ('r', 'p') THEN
         (SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) FROM columns a WHERE a.attrelid = c.oid) END)
 ) f (kind, value)
@@ -152,13 +157,19 @@ _DETAILS = {
     "not null", "identity", "default", "generated", "row security", "forced row security", "storage options",
     "replica identity", "rights", "partitioning", "comment", "column order",
 }  # fmt: skip
+_NAMING_ROLES = {"rights", "policy"}
 _LONGEST = 120
 
 
 def snapshot(sandbox: PostgresSandbox) -> Catalogue:
-    """All facts of the sandbox's database."""
+    """All facts of the sandbox's database. Its role, whose name means nothing to anybody, is called `owner`."""
     rows = sandbox.rows(_QUESTION)
-    return {(str(kind), str(name)): value for kind, name, value in rows if value is not None}
+    role = re.compile(rf"\b{re.escape(sandbox.name)}\b")
+    return {
+        (str(kind), str(name)): role.sub("owner", value) if kind in _NAMING_ROLES else value
+        for kind, name, value in rows
+        if value is not None
+    }
 
 
 def differences(was: Catalogue, now: Catalogue) -> tuple[Difference, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 from collections.abc import Callable, Sequence
 
@@ -23,6 +24,15 @@ _UNDECIDED_CODES = {"25P02", "55P03", "40001", "40P01"}
 _NO_RIGHT = "42501"
 # Words about this server's build, or about a stand-in, and not about the statement.
 _NOT_BUILT_IN = ("in this build", "by this build", "to be built with", "has no handler")
+# A library that only a start of the server loads, a compression and a locale: this machine's limits as well.
+_NOT_HERE = (
+    (re.compile(r"must be loaded via \W?shared_preload_libraries"), "this server does not preload its library"),
+    (re.compile(r'invalid value for parameter "\w+_compression": "(lz4|zstd)"'), "this server is built without it"),
+    (
+        re.compile(r'(?:collation|create locale) "[a-z]{2,3}_[A-Z]{2}(?:[.@][\w.@-]+)?".*(?:does not exist|No such file)'),
+        "this machine does not have the operating system's locale of that name",
+    ),
+)
 _STOPPED = "57014"
 _FILE_SETTINGS = {"config_file", "data_directory", "external_pid_file", "hba_file", "ident_file"}
 
@@ -44,6 +54,7 @@ class PostgresSandbox:
         self._wire: Wire | None = None
         self._admin: Wire | None = None
         self._roles: set[str] = set()
+        self._block_roles: set[str] = set()  # made in the transaction block that is open
         self._type_numbers: dict[str, int] = {}
         self.name = server.new_name()
         try:
@@ -65,7 +76,14 @@ class PostgresSandbox:
 
     def run(self, sql: str) -> Outcome:
         """Runs one statement as the role that owns the database."""
-        return self._attempt(lambda wire, watch: wire.query(sql, watch=watch))
+
+        def send(wire: Wire, watch: Watch) -> Reply:
+            reply = wire.query(sql, watch=watch)
+            if self._block_roles and not wire.in_transaction:
+                self._end_block(committed=reply.command == "COMMIT")
+            return reply
+
+        return self._attempt(send)
 
     def prepare(self, sql: str, parameter_types: Sequence[str] = ()) -> Outcome:
         """Has every name and type of one statement resolved, under parameters of the given types (SQL type names)."""
@@ -104,6 +122,9 @@ class PostgresSandbox:
             return Outcome(Answer.UNDECIDED, message=message)
         if self.in_transaction:
             return Outcome(Answer.UNDECIDED, message="it needs a superuser, and a transaction block is open")
+        return self._prove(sql)
+
+    def _prove(self, sql: str) -> Outcome:
         admin = self.admin()
         admin.query("BEGIN")
         try:
@@ -117,12 +138,27 @@ class PostgresSandbox:
             admin.query("ROLLBACK")
 
     def create_role(self, name: str, sql: str) -> Outcome:
-        """Proves a CREATE ROLE, then makes a plain role of that name that can do nothing by itself."""
-        outcome = self.prove(sql)
+        """Proves a CREATE ROLE, then makes a plain role of that name that can do nothing by itself.
+
+        It names nothing of the database, so an open transaction block does not matter; a rollback drops the role.
+        """
+        in_block = self.in_transaction and not self.server.borrowed
+        if in_block and self.run("SELECT 1").code == "25P02":
+            return Outcome(Answer.UNDECIDED, "25P02", "in_failed_sql_transaction", "the transaction block failed before")
+        outcome = self._prove(sql) if in_block else self.prove(sql)
         if outcome.ok:
             self.admin().ask(f"CREATE ROLE {quoted(name)} NOLOGIN")
             self._roles.add(name)
+            if in_block:
+                self._block_roles.add(name)
         return outcome
+
+    def _end_block(self, *, committed: bool) -> None:
+        """Drops the roles that a rolled-back block had made."""
+        for name in () if committed else self._block_roles & self._roles:
+            self.admin().ask(f"DROP ROLE {quoted(name)}")
+            self._roles.discard(name)
+        self._block_roles.clear()
 
     def drop_role(self, name: str, sql: str) -> Outcome:
         """Proves a DROP ROLE, then drops that role if this sandbox made it."""
@@ -167,6 +203,9 @@ class PostgresSandbox:
         if self.server.borrowed:
             return Outcome(Answer.UNDECIDED, message=f'parameter "{name}" is not tried on a server that is in use')
         complaint = "" if value is None else self.server.check_setting(name, value)
+        for words, reason in _NOT_HERE:
+            if words.search(complaint):
+                return Outcome(Answer.UNDECIDED, message=f"{complaint}: {reason}")
         if complaint:
             return Outcome(Answer.REFUSED, "22023", "invalid_parameter_value", complaint)
         return Outcome(Answer.ACCEPTED, note=note)
@@ -315,6 +354,9 @@ def _outcome(reply: Reply, seconds: float, note: str = "") -> Outcome:
     if any(words in f"{reply.message} {reply.detail}" for words in _NOT_BUILT_IN):
         undecided = True
     message = reply.message
+    for words, reason in _NOT_HERE:
+        if words.search(message):
+            undecided, message = True, f"{message}: {reason}"
     if reply.code in {_STOPPED, "57P01"}:
         message = f"it did not end within {seconds:g} s, or wrote too much: it was stopped"
     return Outcome(

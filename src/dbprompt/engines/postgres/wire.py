@@ -28,6 +28,7 @@ class Reply:
 
     rows: list[tuple[str | None, ...]] = field(default_factory=list)
     parameters: tuple[int, ...] = ()
+    command: str = ""
     code: str = ""
     message: str = ""
     detail: str = ""
@@ -146,6 +147,7 @@ class Wire:
                 case pq.ExecStatus.COPY_IN:
                     connection.put_copy_end()
                 case pq.ExecStatus.COMMAND_OK:
+                    reply.command = (result.command_status or b"").decode(errors="replace")
                     reply.parameters = tuple(result.param_type(index) for index in range(result.nparams))
                 case pq.ExecStatus.FATAL_ERROR:
                     _note_error(result, reply)

@@ -21,6 +21,10 @@ from dbprompt.sections.schema import ForeignKey, Schema, Table
 
 __all__ = ["coverage"]
 
+_POSTGRES = {"postgresql", "timescaledb"}
+_TELLING = 2
+"""So many attributes say what an entity is; one alone may be stored elsewhere."""
+
 
 def coverage(subject: Subject) -> Report:
     """What the brief asks for and the section under check has not."""
@@ -40,6 +44,7 @@ def _of_schema(subject: Subject, brief: Brief, schema: Schema) -> Iterator[Findi
     for entity in brief.entities:
         places = places_of(brief, schema, entity)
         if places:
+            yield from _unlike(brief, entity, places)
             yield from _attributes(brief, entity, places)
         elif not is_misshapen(subject, entity.name, *entity.aliases):
             # With a free choice of engines, another store may hold it.
@@ -52,6 +57,20 @@ def _of_schema(subject: Subject, brief: Brief, schema: Schema) -> Iterator[Findi
             yield found("coverage.entity_missing", "/tables", message)
     for relationship in brief.relationships:
         yield from _relationship(brief, schema, relationship)
+
+
+def _unlike(brief: Brief, entity: Entity, places: tuple[Place, ...]) -> Iterator[Finding]:
+    """A table that says it stores an entity and has nothing of it stores something else."""
+    telling = [a.name for a in entity.attributes if a.role is not AttributeRole.ID and a.name != "created_at"]
+    if len(telling) < _TELLING or any(columns_of(place.table, entity, name) for place in places for name in telling):
+        return
+    table = places[0].table
+    message = (
+        f"table {table.name} stores {entity.name} by its word, and has none of its attributes ({listing(telling)}); "
+        f"it has {listing(column.name for column in table.columns)}: set entity of the right table"
+    )
+    found = warning if brief.target.free_choice else error
+    yield found("coverage.entity_unlike", places[0].where, message)
 
 
 def _attributes(brief: Brief, entity: Entity, places: tuple[Place, ...]) -> Iterator[Finding]:
@@ -106,16 +125,19 @@ def _relationship(brief: Brief, schema: Schema, relationship: Relationship) -> I
             yield warning("coverage.junction_missing", "/tables", message)
         return
     if relationship.on_parent_delete == "keep":
-        return  # the child outlives its parent, so a foreign key could not hold
+        # The child outlives its parent, so a foreign key could not hold; a column still says whose it is.
+        yield from (_no_trace(place, parent) for place in children if not _names(place.table, parent, targets))
+        return
+    is_kept = brief.target.primary in _POSTGRES and not brief.target.free_choice
     for place in children:
         keys = [key for key in place.table.foreign_keys if key.references in targets]
         if not keys:
             message = (
                 f"{place.table.name} belongs to {parent.name} in the brief and has no foreign key to "
-                f"{listing(targets)}; "
-                "add one, or say in the table's comment why there is none"
+                f"{listing(targets)}; add one"
             )
-            yield warning("coverage.relationship_missing", f"{place.where}/foreign_keys", message)
+            found = error if is_kept else warning
+            yield found("coverage.relationship_missing", f"{place.where}/foreign_keys", message)
         elif not any(_deletes_as(key, relationship) for key in keys):
             message = (
                 f"when a {parent.name} is deleted, the brief wants {relationship.on_parent_delete} for its "
@@ -123,6 +145,22 @@ def _relationship(brief: Brief, schema: Schema, relationship: Relationship) -> I
                 f"and the foreign key has on_delete {keys[0].on_delete}"
             )
             yield warning("coverage.delete_rule", f"{place.where}/foreign_keys", message)
+
+
+def _names(table: Table, parent: Entity, targets: set[str]) -> bool:
+    """Whether a column or a foreign key of a table says which parent it belongs to."""
+    names = (parent.name, *parent.aliases)
+    return any(key.references in targets for key in table.foreign_keys) or any(
+        name in column.name for column in table.columns for name in names
+    )
+
+
+def _no_trace(place: Place, parent: Entity) -> Finding:
+    message = (
+        f"{place.table.name} belongs to {parent.name} in the brief, and no column says to which; add {parent.name}_id "
+        "(without a foreign key, since it outlives its parent)"
+    )
+    return warning("coverage.relationship_missing", f"{place.where}/columns", message)
 
 
 def _deletes_as(key: ForeignKey, relationship: Relationship) -> bool:

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from dbprompt.checks.base_constants import constants
 from dbprompt.checks.base_design import error, judged, listing, not_checked, rules, warning
 from dbprompt.checks.base_trees import HOW_TO_GET, Broken, Node, column_names, expression, find, function_name, grammar
 from dbprompt.checks.subject import Subject
@@ -123,6 +124,12 @@ def _findings(text: Text) -> Iterator[Finding]:
     if any(find(tree, "ParamRef")):
         message = f"{text.called} holds a parameter like $1; there is nothing to fill it, write the value"
         yield error("expressions.parameter", text.where, message)
+    if "/checks/" in text.where and any(constants(tree)):
+        message = (
+            f"{text.called} holds a constant (true, false, 1 = 0): it refuses every row or allows every row; compare "
+            "the columns of the row"
+        )
+        yield error("expressions.constant_check", text.where, message)
     yield from _columns(text, tree)
     yield from _mutable(text, tree)
 

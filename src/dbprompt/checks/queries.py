@@ -11,13 +11,16 @@ may mean it ("open deals"). Names of columns are looked for in the whole stateme
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import TypeAlias
 
 from dbprompt.brief import AttributeRole, Entity, QueryKind, QueryNeed
 from dbprompt.checks.base_design import advice, error, judged, listing, not_checked, rules, warning
 from dbprompt.checks.base_queries import Asked, asked_queries, descends, shown, sort_columns
-from dbprompt.checks.base_trees import HOW_TO_GET, Node, find, function_name, grammar, words
+from dbprompt.checks.base_statements import parsed
+from dbprompt.checks.base_trees import HOW_TO_GET, Broken, Node, find, function_name, grammar, words
+from dbprompt.checks.query_conditions import conditions, is_filtered
 from dbprompt.checks.subject import Subject
 from dbprompt.evidence import Finding, Report
 
@@ -29,6 +32,8 @@ _AGGREGATES = frozenset(
     {"count", "sum", "avg", "min", "max", "array_agg", "json_agg", "jsonb_agg", "string_agg", "bool_or"}
 )
 
+Pairs: TypeAlias = frozenset[tuple[str, str]]
+
 
 def queries(subject: Subject) -> Report:
     """What the brief asks of each statement of the section `queries`."""
@@ -37,8 +42,20 @@ def queries(subject: Subject) -> Report:
     checker = rules("answer")
     if grammar() is None:
         return not_checked(subject, checker=checker, why=HOW_TO_GET)
-    findings = [finding for asked in asked_queries(subject) for finding in _answer(asked)]
+    findings = [
+        finding for asked in asked_queries(subject) for finding in (*_conditions(subject, asked), *_answer(asked))
+    ]
     return judged(subject, findings, checker=checker, uncovered="whether it returns what the brief means")
+
+
+def _conditions(subject: Subject, asked: Asked) -> Iterator[Finding]:
+    """What holds for every statement, whatever the brief asks: the later pages' too."""
+    called = f"query {asked.query.id}"
+    yield from conditions(asked.statement, called=called, where=f"{asked.where}/sql")
+    schema = subject.design.schema
+    later = parsed(asked.query.next_page_sql, schema) if schema and asked.query.next_page_sql else Broken("")
+    if not isinstance(later, Broken):
+        yield from conditions(later, called=f"the next page of {called}", where=f"{asked.where}/next_page_sql")
 
 
 def _answer(asked: Asked) -> Iterator[Finding]:
@@ -63,6 +80,12 @@ def _answer(asked: Asked) -> Iterator[Finding]:
                 f"{need.text}; add it to the WHERE with a parameter"
             )
             yield error("queries.eq_missing", where, message)
+        elif pairs & mentioned and not is_filtered(statement, _either(asked, need, pairs)):
+            message = (
+                f"{called} compares {attribute} ({shown(pairs)}) only in one arm of an OR, so rows of any other come "
+                f"too, and the brief asks for {listing(need.eq)}: {need.text}; put it beside the OR with AND"
+            )
+            yield error("queries.eq_missing", where, message)
     pages_over = {name for name, _ in need.sort_keys} if asked.query.pagination == "keyset" else set()
     for attribute in need.range:
         pairs = asked.columns(attribute)
@@ -75,6 +98,13 @@ def _answer(asked: Asked) -> Iterator[Finding]:
         yield from _unasked(asked, need)
 
 
+def _either(asked: Asked, need: QueryNeed, pairs: Pairs) -> Pairs:
+    """The columns of which each arm of an OR has to compare one: where the brief itself says "or", any of its own."""
+    if not re.search(r"\b(or|either)\b", need.text, re.IGNORECASE):
+        return pairs
+    return frozenset(pair for name in need.eq for pair in asked.columns(name))
+
+
 def _sort(asked: Asked, need: QueryNeed) -> Iterator[Finding]:
     wanted = [(asked.columns(name), down) for name, down in need.sort_keys]
     if not wanted or not all(pairs for pairs, _ in wanted):
@@ -85,9 +115,6 @@ def _sort(asked: Asked, need: QueryNeed) -> Iterator[Finding]:
     keys = ", ".join(f"{shown(pairs)} {'DESC' if down else 'ASC'}" for pairs, down in wanted)
     message = f"query {asked.query.id} is not sorted as the brief asks ({listing(need.sort)}); add ORDER BY {keys}"
     yield error("queries.sort_missing", f"{asked.where}/sql", message)
-
-
-Pairs: TypeAlias = frozenset[tuple[str, str]]
 
 
 def _sorts_so(asked: Asked, select: Node, wanted: list[tuple[Pairs, bool]], fixed: Pairs) -> bool:

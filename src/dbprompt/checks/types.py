@@ -30,10 +30,15 @@ _TEXTS = {ColumnType.TEXT, ColumnType.VARCHAR, ColumnType.CHAR, ColumnType.CITEX
 _MONEY = re.compile(r"(^|_)(price|balance|cost|fee|salary|wage|revenue|payment|refund|payout)s?$")
 _PERHAPS_MONEY = re.compile(r"(^|_)(amount|total|subtotal|tax|discount)s?$")
 _LIST = re.compile(r"(^|_)(tags|ids|emails|phones|categories|roles|keywords|labels|items|list)$|_(list|csv)$")
+_MINOR = re.compile(
+    r"(^|[^a-z])(cents?|minor|pennies|pence|kopecks?|satoshis?|micros?|millis?)([^a-z]|$)", re.IGNORECASE
+)
+_WHOLE = re.compile(r"\b(whole|yen|jpy|won|krw)\b", re.IGNORECASE)
 _LIMITS = {ColumnType.SMALLINT: 2**15 - 1, ColumnType.INTEGER: 2**31 - 1}
 _SMALL_TABLE = 100_000
 _LARGE_TABLE = 10_000_000
 _HOT_PER_S = 100
+_NARROW = 6
 _WIDE = 30
 _MANY = 3
 
@@ -66,6 +71,7 @@ def _findings(subject: Subject, schema: Schema) -> Iterator[Finding]:
         for at, column, roles in typed_columns(subject.brief, table):
             place = _Place(column, table, f"{where}/columns/{at}", roles)
             yield from _money(place)
+            yield from _money_digits(place)
             yield from _moment(place)
             yield from _text(place)
             yield from _json(subject, place)
@@ -89,6 +95,29 @@ def _money(place: _Place) -> Iterator[Finding]:
         found = error if _MONEY.search(name) else warning
         message = f"{place.called} looks like money and is {place.column.type}, which cannot hold 0.10 exactly; {exact}"
         yield found("types.float_money", place.where, message)
+
+
+def _money_digits(place: _Place) -> Iterator[Finding]:
+    """Exact money still needs room for its digits, or a word on what one unit is."""
+    column = place.column
+    if AttributeRole.MONEY not in place.roles:
+        return
+    says_minor = any(_MINOR.search(text) for text in (column.name, column.comment))
+    if column.type is ColumnType.DECIMAL and column.precision is not None:
+        scale = column.scale or 0
+        without_cents = scale == 0 and not says_minor and not _WHOLE.search(column.comment)
+        if column.precision < _NARROW or without_cents:
+            message = (
+                f"{place.called} holds money as decimal({column.precision},{scale}), which has no room for "
+                f"{'cents' if without_cents else 'larger amounts'}; use decimal(12,2) or what the currency needs"
+            )
+            yield warning("types.narrow_money", place.where, message)
+    elif column.type in {*_LIMITS, ColumnType.BIGINT} and not says_minor and not _WHOLE.search(column.comment):
+        message = (
+            f"{place.called} holds money as {column.type} and does not say of which unit; write cents or minor units "
+            "into its name or comment, or use decimal(12,2)"
+        )
+        yield advice("types.unitless_money", place.where, message)
 
 
 def _moment(place: _Place) -> Iterator[Finding]:

@@ -134,6 +134,8 @@ def whole_verdicts(
         return
     exact = "migration.down_incomplete" not in codes
     left = "; ".join(map(str, passage.undone[:3])) + (" ..." if len(passage.undone) > 3 else "")
+    if others := sorted({loss.name for loss in passage.losses if loss.after_down}):
+        left = "; ".join(filter(None, (left, f"data not brought back: {', '.join(others)}")))
     yield Verdict("way back", "/down", Status.PASSED if exact else Status.FAILED, Tier.ENGINE, checker, left)
 
 

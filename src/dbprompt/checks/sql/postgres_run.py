@@ -45,6 +45,7 @@ class PostgresRun:
         self._acting = ""  # the role that the script has become, though its statements still run as the owner
         self._acting_locally = False
         self._block: set[str] = set()  # what the open transaction block made: lost if it fails
+        self._broken_by = ""  # the artefact that failed it
         self._failed: dict[str, str] = {}  # what should exist by now -> the artefact that should have made it
         self._missing_extensions: list[str] = []
         self._replaced_extensions: list[str] = []  # a stand-in takes their place
@@ -107,13 +108,15 @@ class PostgresRun:
 
     def _follow_block(self, statement: Statement, parsed: Parsed, outcome: Outcome) -> None:
         """Keeps in mind what a failed transaction block takes with it."""
-        if outcome.ok and self._sandbox.in_transaction:
-            self._block |= made(parsed)
-        elif not outcome.ok and outcome.code:
-            self._failed.update(dict.fromkeys(self._block, statement.artefact))
+        if self._sandbox.failed_transaction:
+            self._broken_by = self._broken_by or statement.artefact
+        elif self._sandbox.in_transaction:
+            self._broken_by = ""  # back at a savepoint, or never broken
+            self._block |= made(parsed) if outcome.ok else frozenset()
+        else:
+            self._failed.update(dict.fromkeys(self._block if self._broken_by else (), self._broken_by))
             self._block.clear()
-        if not self._sandbox.in_transaction:
-            self._block.clear()
+            self._broken_by = ""
 
     def _meet(self, parsed: Parsed, ruling: Ruling) -> Outcome:
         sandbox, sql = self._sandbox, parsed.sql

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import locale
 import re
 import time
 from collections.abc import Callable, Sequence
@@ -29,7 +30,10 @@ _NOT_HERE = (
     (re.compile(r"must be loaded via \W?shared_preload_libraries"), "this server does not preload its library"),
     (re.compile(r'invalid value for parameter "\w+_compression": "(lz4|zstd)"'), "this server is built without it"),
     (
-        re.compile(r'(?:collation|create locale) "[a-z]{2,3}_[A-Z]{2}(?:[.@][\w.@-]+)?".*(?:does not exist|No such file)'),
+        re.compile(
+            r'(?:collation|create locale) "(?P<locale>[a-z]{2,3}_[A-Z]{2})(?:[.@][\w.@-]+)?"'
+            r".*(?:does not exist|No such file)"
+        ),
         "this machine does not have the operating system's locale of that name",
     ),
 )
@@ -73,6 +77,11 @@ class PostgresSandbox:
     def in_transaction(self) -> bool:
         """Whether the statements so far left a transaction block open."""
         return self._wire is not None and self._wire.alive and self._wire.in_transaction
+
+    @property
+    def failed_transaction(self) -> bool:
+        """Whether the transaction block that is open can only be rolled back."""
+        return self._wire is not None and self._wire.alive and self._wire.failed_transaction
 
     def run(self, sql: str) -> Outcome:
         """Runs one statement as the role that owns the database."""
@@ -143,8 +152,10 @@ class PostgresSandbox:
         It names nothing of the database, so an open transaction block does not matter; a rollback drops the role.
         """
         in_block = self.in_transaction and not self.server.borrowed
-        if in_block and self.run("SELECT 1").code == "25P02":
-            return Outcome(Answer.UNDECIDED, "25P02", "in_failed_sql_transaction", "the transaction block failed before")
+        if self.failed_transaction:
+            return Outcome(
+                Answer.UNDECIDED, "25P02", "in_failed_sql_transaction", "the transaction block failed before"
+            )
         outcome = self._prove(sql) if in_block else self.prove(sql)
         if outcome.ok:
             self.admin().ask(f"CREATE ROLE {quoted(name)} NOLOGIN")
@@ -204,7 +215,7 @@ class PostgresSandbox:
             return Outcome(Answer.UNDECIDED, message=f'parameter "{name}" is not tried on a server that is in use')
         complaint = "" if value is None else self.server.check_setting(name, value)
         for words, reason in _NOT_HERE:
-            if words.search(complaint):
+            if _names_a_limit(words, complaint):
                 return Outcome(Answer.UNDECIDED, message=f"{complaint}: {reason}")
         if complaint:
             return Outcome(Answer.REFUSED, "22023", "invalid_parameter_value", complaint)
@@ -345,6 +356,13 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
+def _names_a_limit(words: re.Pattern[str], message: str) -> bool:
+    """Whether a message is one of those; a locale has to be a real one, `en_US` and not `xx_YY`."""
+    found = words.search(message)
+    named = found.groupdict().get("locale") if found else None
+    return found is not None and (named is None or named.lower() in locale.locale_alias)
+
+
 def _outcome(reply: Reply, seconds: float, note: str = "") -> Outcome:
     if reply.ok:
         return Outcome(Answer.ACCEPTED, seconds=reply.seconds, note=note)
@@ -355,7 +373,7 @@ def _outcome(reply: Reply, seconds: float, note: str = "") -> Outcome:
         undecided = True
     message = reply.message
     for words, reason in _NOT_HERE:
-        if words.search(message):
+        if _names_a_limit(words, message):
             undecided, message = True, f"{message}: {reason}"
     if reply.code in {_STOPPED, "57P01"}:
         message = f"it did not end within {seconds:g} s, or wrote too much: it was stopped"

@@ -98,6 +98,11 @@ class Wire:
         """Whether a transaction block is open."""
         return self._connection.transaction_status not in {pq.TransactionStatus.IDLE, pq.TransactionStatus.UNKNOWN}
 
+    @property
+    def failed_transaction(self) -> bool:
+        """Whether a statement of the open transaction block failed, so that only its end is accepted."""
+        return self._connection.transaction_status == pq.TransactionStatus.INERROR
+
     def close(self) -> None:
         """Closes the connection."""
         self._connection.finish()

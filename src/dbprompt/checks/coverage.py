@@ -128,7 +128,12 @@ def _relationship(brief: Brief, schema: Schema, relationship: Relationship) -> I
         # The child outlives its parent, so a foreign key could not hold; a column still says whose it is.
         yield from (_no_trace(place, parent) for place in children if not _names(place.table, parent, targets))
         return
-    is_kept = brief.target.primary in _POSTGRES and not brief.target.free_choice
+    # A key of a partitioned table holds its partition columns, which the child may well not have.
+    is_kept = (
+        brief.target.primary in _POSTGRES
+        and not brief.target.free_choice
+        and not any(place.table.partitioning for place in parents)
+    )
     for place in children:
         keys = [key for key in place.table.foreign_keys if key.references in targets]
         if not keys:

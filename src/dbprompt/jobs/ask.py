@@ -109,14 +109,13 @@ class AskJob(Generic[T]):
         return report
 
     def _report(self, check: AnswerCheck[T], found: Iterable[Finding] | None) -> Report:
+        name = str(getattr(check, "__qualname__", type(check).__qualname__))
         findings = () if found is None else tuple(found) if isinstance(found, Iterable) else (found,)
         strange = [one for one in findings if not isinstance(one, Finding)]
         if strange:
-            name = getattr(check, "__qualname__", check)
             raise TypeError(f"check {name} gave {strange[0]!r}: return a Report, findings, or None if nothing is wrong")
         failed = any(finding.severity is Severity.ERROR for finding in findings)
         status = Status.FAILED if failed else Status.PASSED
-        name = getattr(check, "__qualname__", type(check).__qualname__)
         verdict = Verdict(self.output.__name__, "", status, Tier.RULE, name, "only what this check looks at")
         return Report(findings, (verdict,))
 

@@ -1,0 +1,51 @@
+"""What a real small model answered, replayed: its mistakes are still caught, and nothing of it is called proven unproven."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dbprompt import Brief, Client, DatabaseDesign, UnprovenError
+from dbprompt.providers.tape import Tape
+from dbprompt.result import Result
+
+ROOT = Path(__file__).parents[1]
+BRIEF = Brief.load(ROOT / "examples/marketplace.yaml")
+ANSWERS = ROOT / "evals/answers/marketplace"
+MODEL = "openai:qwen2.5-coder-1.5b-instruct-q4_k_m"
+SERVER = "http://127.0.0.1:8081/v1"
+
+
+def authored_schema() -> DatabaseDesign:
+    """The reference schema, for the section that the model was asked for on top of it."""
+    schema: dict[str, Any] = json.loads((ANSWERS / "2_schema.json").read_text())
+    for key, table in json.loads((ANSWERS / "3_schema_repair.json").read_text()).items():
+        schema["tables"][int(key.rsplit("_", 1)[1])] = table
+    return DatabaseDesign.model_validate({"schema": schema})
+
+
+def replay(section: str, start: DatabaseDesign | None = None) -> tuple[Result, Tape]:
+    """The design as far as the recording goes, proven or not."""
+    tape = Tape.open(ROOT / f"examples/recordings/marketplace.{section}.qwen2.5-coder-1.5b.json")
+    rounds = len(tape.interactions) - 1
+    client = Client(
+        MODEL, base_url=SERVER, recording=tape, attempts=rounds, max_output_tokens=6000 if section == "schema" else 3000
+    )
+    try:
+        return client.design(BRIEF, sections=[section], start=start), tape
+    except UnprovenError as error:
+        assert isinstance(error.partial, Result)
+        return error.partial, tape
+
+
+@pytest.mark.usefixtures("no_sockets")
+def test_the_models_schema_is_refused_for_its_invented_enum() -> None:
+    """The model named a value where an enum's name belongs, in four tables, and repeated it when told: not proven."""
+    result, tape = replay("schema")
+    assert {interaction.source.provenance for interaction in tape.interactions} == {"model"}
+    assert not result.evidence.ok
+    assert {finding.code for finding in result.evidence.errors} == {"references.unknown_enum"}
+    assert len(result.evidence.errors) == 4

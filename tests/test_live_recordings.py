@@ -1,4 +1,4 @@
-"""What a real small model answered, replayed: its mistakes are still caught, and nothing of it is called proven unproven."""
+"""What a real small model answered, replayed: its mistakes are still caught, and nothing of it passes as proven."""
 
 from __future__ import annotations
 

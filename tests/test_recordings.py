@@ -16,7 +16,7 @@ from dbprompt.providers.tape import Tape
 ROOT = Path(__file__).parents[1]
 BRIEF = Brief.load(ROOT / "examples/marketplace.yaml")
 MODEL = "anthropic:claude-opus-4-8"
-AUTHORED = sorted((ROOT / "examples/recordings").glob("marketplace.*.json"))
+AUTHORED = sorted((ROOT / "examples/recordings").glob("marketplace.d*.json"))
 
 
 @pytest.mark.usefixtures("no_sockets")

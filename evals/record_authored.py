@@ -2,17 +2,19 @@
 
     python evals/record_authored.py
 
-Each folder in `evals/answers/` is one conversation: a file a reply, in the order in which they are given. Needed after
-a prompt or a schema has changed, because a recording fits only the requests that it was made from.
+Each folder in `evals/answers/` is a conversation: `SECTION.json` answers the section, `SECTION.repair.json` the repair
+after it. Needed after a prompt or a schema has changed: a recording fits only the requests that it was made from.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 from dbprompt import Brief, Client
 from dbprompt.library import load_prompt
+from dbprompt.messages import Json
 from dbprompt.providers.authored import authored_transport
 from dbprompt.providers.tape import Tape
 
@@ -23,10 +25,18 @@ CASES = {"marketplace": ROOT / "examples/marketplace.yaml"}
 """Folder of answers: the brief that they answer."""
 
 
+def replies(case: str, section: str) -> Iterator[dict[str, Json]]:
+    """What is answered about one section, in its order."""
+    for name in (f"{section}.json", f"{section}.repair.json"):
+        file = ROOT / "evals/answers" / case / name
+        if file.exists():
+            yield json.loads(file.read_text(encoding="utf-8"))
+
+
 def record(case: str, family: str) -> None:
     """One conversation with one prompt family."""
     prompt = load_prompt(family)
-    answers = [json.loads(file.read_text()) for file in sorted((ROOT / "evals/answers" / case).glob("*.json"))]
+    answers = {section: list(replies(case, section)) for section in prompt.sections}
     path = ROOT / "examples/recordings" / f"{case}.{family}.json"
     tape = Tape.open(path, mode="record", provenance="authored", inner=authored_transport(answers))
     with Client(MODEL, recording=tape, api_key="nobody-is-asked") as client:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -14,17 +12,8 @@ from dbprompt.result import Result
 
 ROOT = Path(__file__).parents[1]
 BRIEF = Brief.load(ROOT / "examples/marketplace.yaml")
-ANSWERS = ROOT / "evals/answers/marketplace"
 MODEL = "openai:qwen2.5-coder-1.5b-instruct-q4_k_m"
 SERVER = "http://127.0.0.1:8081/v1"
-
-
-def authored_schema() -> DatabaseDesign:
-    """The reference schema, for the section that the model was asked for on top of it."""
-    schema: dict[str, Any] = json.loads((ANSWERS / "2_schema.json").read_text())
-    for key, table in json.loads((ANSWERS / "3_schema_repair.json").read_text()).items():
-        schema["tables"][int(key.rsplit("_", 1)[1])] = table
-    return DatabaseDesign.model_validate({"schema": schema})
 
 
 def replay(section: str, start: DatabaseDesign | None = None) -> tuple[Result, Tape]:

@@ -16,7 +16,7 @@ import yaml
 from dbprompt.brief import Brief
 from dbprompt.capacity import capacity_of
 from dbprompt.checks.subject import Subject
-from dbprompt.sections import SECTIONS, DatabaseDesign
+from dbprompt.sections import DatabaseDesign, all_needs
 
 CASES = Path(__file__).parent / "cases"
 BRIEFS = Path(__file__).parent.parent / "briefs"
@@ -85,8 +85,9 @@ def subject(
     """The design up to a section, changed, as a check gets it."""
     of = marketplace_brief(brief or {})
     document = changed(change or {}, section)
-    until = list(SECTIONS)[: list(SECTIONS).index(section) + 1]
-    design = DatabaseDesign.model_validate({name: document[name] for name in until})
+    design = DatabaseDesign.model_validate(
+        {name: document[name] for name in (*all_needs(section), section) if name in document}
+    )
     return Subject(design, section, of, capacity_of(of), frozenset(misshapen))
 
 
@@ -100,7 +101,9 @@ def marketplace_brief(change: Mapping[str, Plain]) -> Brief:
 
 @cache
 def _base() -> Plain:
-    return expand(yaml.safe_load((CASES / "marketplace.yaml").read_text(encoding="utf-8")))
+    files = [CASES / "marketplace.yaml", *sorted(CASES.glob("base_*.yaml"))]
+    parts = [yaml.safe_load(file.read_text(encoding="utf-8")) for file in files]
+    return expand({section: value for part in parts for section, value in part.items()})
 
 
 def changed(change: Mapping[str, Plain], section: str) -> Plain:

@@ -155,7 +155,7 @@ def test_a_sound_design_has_no_findings(section: str) -> None:
 
 def test_every_family_has_cases_and_every_case_file_a_family() -> None:
     """A rule family without poor and sound cases cannot be added."""
-    files = {path.stem for path in CASES.glob("*.yaml")} - {"marketplace"}
+    files = {path.stem for path in CASES.glob("*.yaml") if not path.stem.startswith("base_")} - {"marketplace"}
     assert files == set(FAMILIES)
     for family in FAMILIES:
         made = [parameter.values[0] for parameter in cases(family)]

@@ -6,7 +6,9 @@ is only handed back with it: the round that ends a section ran the engine.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from datetime import date
+from typing import TypeAlias
 
 from dbprompt.checks.base_design import joined
 from dbprompt.checks.base_plans import PlanRun
@@ -31,7 +33,10 @@ from dbprompt.checks.types import types
 from dbprompt.evidence import Report
 from dbprompt.sections import SectionName
 
-__all__ = ["DesignCheck", "Run", "Subject", "design_checks", "rule_checks", "target_major"]
+__all__ = ["DesignCheck", "Proof", "Run", "Subject", "design_checks", "rule_checks", "target_major"]
+
+Proof: TypeAlias = Callable[[Subject, date], Report]
+"""Tries the section under check out on an engine; the day is the one that partitions are counted from."""
 
 _RULES: dict[SectionName, tuple[DesignCheck, ...]] = {
     "selection": (selection,),
@@ -51,6 +56,7 @@ def design_checks(
     *,
     run: Run,
     plans: PlanRun | None = None,
+    proofs: Sequence[Proof] = (),
     as_of: date | None = None,
     settings: RuleSettings | None = None,
 ) -> tuple[DesignCheck, ...]:
@@ -63,6 +69,7 @@ def design_checks(
         section: name of the section.
         run: tries statements in a sandbox: `dbprompt.ladder.climb`.
         plans: asks the planner: `dbprompt.plans.plan_queries`; without it there is no plan proof.
+        proofs: what is tried out on an engine: `dbprompt.proofs.PROOFS`. They come after rules without errors only.
         as_of: the day that partitions are counted from; today if not given.
         settings: which rules count, and how much; each family's report is set by itself.
     """
@@ -72,6 +79,8 @@ def design_checks(
     def check(subject: Subject) -> Report:
         lower = joined(sum((apply(rule(subject)) for rule in rule_checks(section)), Report()))
         lower += apply(without_doubles(lower, on_engine(subject, run=run, as_of=day)))
+        if not lower.errors and not subject.misshapen:
+            lower += apply(sum((proof(subject, day) for proof in proofs), Report()))
         if plans is None:
             return lower
         target, version = target_engine(subject), target_major(subject.brief)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import version
 
 from dbprompt.checks.subject import Subject
 from dbprompt.evidence import Finding, Report, Severity, Status, Tier, Verdict
+from dbprompt.sections import SectionName
 from dbprompt.sections.schema import Schema
 
 __all__ = [
@@ -85,27 +86,74 @@ def _with_family(before: Verdict, verdict: Verdict) -> Verdict:
     return replace(before, checker=f"{before.checker}, {family}", uncovered="that it runs: rules only read")
 
 
+_ITEMS: Mapping[SectionName, Mapping[str, str]] = {
+    "selection": {"decision": "technology decision", "supporting": "store"},
+    "schema": {"enums": "enum", "tables": "table"},
+    "indexes": {"indexes": "index"},
+    "views": {"views": "materialized view"},
+    "queries": {"queries": "query"},
+    "caching": {"entries": "cache entry"},
+    "lifecycle": {"tables": "lifecycle of", "erasures": "erasure in"},
+    "security": {
+        "roles": "role",
+        "policies": "row policy",
+        "at_rest": "encryption at rest",
+        "in_transit": "encryption in transit",
+        "fields": "protection of",
+        "audit": "audit of",
+        "compliance": "compliance",
+    },
+    "infrastructure": {
+        "tiers": "tier",
+        "nodes": "node",
+        "failover": "failover",
+        "pool": "connection pool",
+        "other_costs": "cost",
+    },
+    "scaling": {"triggers": "scale trigger", "routes": "read route", "sharding": "sharding", "phases": "phase"},
+    "backup": {"plans": "backup", "restore_test": "restore test"},
+    "upkeep": {"jobs": "job", "sync_triggers": "sync trigger"},
+    "monitoring": {"thresholds": "threshold", "alerts": "alert", "tools": "tool for"},
+    "migrations": {"changes": "planned change"},
+    "runbooks": {"slow_queries": "slow query case", "runbooks": "runbook"},
+    "rationale": {
+        "type_choices": "type choice",
+        "constraint_choices": "constraint choice on",
+        "assumptions": "assumption",
+        "risks": "risk",
+        "open_questions": "question",
+    },
+}
+"""What gets a verdict, by section and field: lists item by item, single parts as a whole; and the word for it."""
+
+
 def artefacts(subject: Subject) -> tuple[Artefact, ...]:
     """Everything in the section under check that gets a verdict, in its order."""
-    design = subject.design
-    if subject.section == "selection" and design.selection:
-        stores = enumerate(design.selection.supporting)
-        return (
-            Artefact("technology decision", "/decision"),
-            *(Artefact(f"store {store.engine}", f"/supporting/{at}") for at, store in stores),
-        )
-    if subject.section == "schema" and design.schema:
-        enums = _of("enum", "/enums", [enum.name for enum in design.schema.enums])
-        return enums + _of("table", "/tables", [table.name for table in design.schema.tables])
-    if subject.section == "indexes" and design.indexes:
-        return _of("index", "/indexes", [index.name for index in design.indexes.indexes])
-    if subject.section == "queries" and design.queries:
-        return _of("query", "/queries", [query.id for query in design.queries.queries])
-    return ()
+    section = subject.design.section(subject.section)
+    if section is None:
+        return ()
+    return tuple(
+        artefact
+        for name, word in _ITEMS[subject.section].items()
+        for artefact in _artefacts(f"/{name}", word, getattr(section, name))
+    )
 
 
-def _of(kind: str, where: str, names: Sequence[str]) -> tuple[Artefact, ...]:
-    return tuple(Artefact(f"{kind} {name}", f"{where}/{at}") for at, name in enumerate(names))
+def _artefacts(where: str, word: str, value: object) -> Iterator[Artefact]:
+    if isinstance(value, tuple):
+        for at, item in enumerate(value):
+            yield Artefact(f"{word} {_name_of(item) or at + 1}", f"{where}/{at}")
+    elif value is not None:
+        yield Artefact(word, where)
+
+
+def _name_of(item: object) -> str:
+    """What a person would call an item: its name, its id, or what it is about; empty if nothing of it is short."""
+    table, column = getattr(item, "table", None), getattr(item, "column", None)
+    if table and column:
+        return f"{table}.{column}"
+    found = (getattr(item, key, None) for key in ("name", "id", "engine", "table", "metric", "event", "part", "data"))
+    return next((str(name) for name in found if name), "")
 
 
 @cache

@@ -11,7 +11,7 @@ that failed before is inconclusive, and names the cause. The runner comes from a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from typing import Protocol
@@ -24,11 +24,19 @@ from dbprompt.checks.subject import Subject
 from dbprompt.evidence import Report, Severity, Status, Verdict
 from dbprompt.render.postgres import DEFAULT_VERSION, UnsafeSqlError, ddl_statements, single_statement
 from dbprompt.render.queries import query_statements
+from dbprompt.sections import SectionName
 
 __all__ = ["Run", "on_engine", "target_engine", "target_major", "without_doubles"]
 
 _FAMILY = {"postgresql", "timescaledb"}
 _CHECKER = "postgresql"
+_LOADED: Mapping[SectionName, tuple[SectionName, ...]] = {
+    "schema": ("schema",),
+    "indexes": ("schema", "indexes"),
+    "views": ("schema", "views"),
+    "queries": ("schema", "indexes", "views", "queries"),
+}
+"""The sections whose statements meet the engine, and with what they are loaded."""
 
 
 class Run(Protocol):
@@ -48,7 +56,7 @@ def on_engine(subject: Subject, *, run: Run, as_of: date) -> Report:
         run: see `Run`.
         as_of: the day that partitions are counted from.
     """
-    if subject.section not in {"schema", "indexes", "queries"} or not artefacts(subject):
+    if subject.section not in _LOADED or not artefacts(subject):
         return Report()
     if (target := target_engine(subject)) not in _FAMILY:
         why = f"the design is for {target}, and the engine that is built in is PostgreSQL"
@@ -82,8 +90,7 @@ def target_major(brief: Brief | None) -> int:
 
 def _ddl(subject: Subject, *, as_of: date, major: int) -> tuple[Statement, ...]:
     """The DDL of the section and of those before it; `where` points into the whole design."""
-    design = subject.design.model_copy(update={} if subject.section != "schema" else {"indexes": None, "queries": None})
-    written = ddl_statements(design, as_of=as_of, version=major)
+    written = ddl_statements(subject.design.only(_LOADED[subject.section]), as_of=as_of, version=major)
     return tuple(Statement(one.pointer, one.artefact, one.sql) for one in written)
 
 

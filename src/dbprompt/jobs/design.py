@@ -15,25 +15,19 @@ from dbprompt.checks.subject import Subject
 from dbprompt.errors import Problem, VariableError
 from dbprompt.evidence import Evidence, Report, Status, Tier, Verdict
 from dbprompt.jobs.base import JobSettings, failure, repair_items
+from dbprompt.jobs.known import known_names
 from dbprompt.ladder import climb
 from dbprompt.messages import Origin, OutputSchema
 from dbprompt.plans import plan_queries
 from dbprompt.prompts.from_brief import fill_from_brief
 from dbprompt.prompts.prompt import Prompt
+from dbprompt.proofs import PROOFS
 from dbprompt.render.postgres import outline
 from dbprompt.result import Result, TurnUsage
-from dbprompt.sections import SECTIONS, DatabaseDesign, Section, SectionName, output_schema
+from dbprompt.sections import SECTIONS, DatabaseDesign, Section, SectionName, all_needs, output_schema
 from dbprompt.session import Candidate, Done, GaveUp, Session
 
-__all__ = ["NEEDS", "DesignJob"]
-
-NEEDS: Mapping[SectionName, tuple[SectionName, ...]] = {
-    "selection": (),
-    "schema": ("selection",),
-    "indexes": ("schema",),
-    "queries": ("schema", "indexes"),
-}
-"""What each section is asked for after. Sections whose needs are met can be asked for side by side."""
+__all__ = ["DesignJob"]
 
 
 @dataclass(slots=True)
@@ -98,7 +92,7 @@ class DesignJob:
             brief=brief,
             variables=filled,
             settings=settings,
-            sections=tuple(name for name in NEEDS if name in asked),
+            sections=tuple(name for name in SECTIONS if name in asked),
             provenance=provenance,
             start=start or DatabaseDesign(),
             as_of=as_of or date.today(),
@@ -109,15 +103,16 @@ class DesignJob:
     def ready(self) -> tuple[SectionName, ...]:
         """The sections that can be asked for now, side by side."""
         todo = {*self.sections, *self._given()} - set(self._reports)
-        return tuple(name for name in NEEDS if name in todo and not todo & set(NEEDS[name]))
+        return tuple(name for name in SECTIONS if name in todo and not todo & set(all_needs(name)))
 
     def _given(self) -> set[SectionName]:
-        return {name for name in NEEDS if self.start.section(name) is not None}
+        return {name for name in SECTIONS if self.start.section(name) is not None}
 
     def session(self, name: SectionName) -> Session[Section]:
         """The conversation for one section. A repair follows the same messages, which a provider has in its cache."""
-        schema = output_schema(SECTIONS[name], name)
-        messages = self.prompt.render_turn(name, self.variables, design_so_far=outline(self.design))
+        basis = self.design.only(all_needs(name))  # the same request, whatever else is finished by now
+        schema = output_schema(SECTIONS[name], name, known_names(basis, self.brief))
+        messages = self.prompt.render_turn(name, self.variables, design_so_far=outline(basis))
         return Session(
             output=SECTIONS[name],
             messages=messages,
@@ -134,7 +129,14 @@ class DesignJob:
 
     def checker(self, name: SectionName) -> Callable[[Candidate[Section]], Report]:
         """Everything that is checked about one section in its place: rules, parsers, the engine."""
-        checks = design_checks(name, run=climb, plans=plan_queries, as_of=self.as_of, settings=self.rules)
+        checks = design_checks(
+            name,
+            run=climb,
+            plans=plan_queries,
+            proofs=PROOFS.get(name, ()),
+            as_of=self.as_of,
+            settings=self.rules,
+        )
 
         def check(candidate: Candidate[Section]) -> Report:
             design = self.design.with_section(name, candidate.value)
@@ -177,7 +179,7 @@ class DesignJob:
         seen = {verdict.where for verdict in evidence.verdicts}
         silent = [
             (artefact.label, f"/{name}{artefact.where}")
-            for name in NEEDS
+            for name in SECTIONS
             if self.design.section(name) is not None
             for artefact in artefacts(Subject(self.design, name))
         ]

@@ -57,7 +57,7 @@ def encode(request: Request, model: str, form: ResponseFormat, temperature: floa
     }
 
 
-_UNBUILDABLE = frozenset({"maxLength", "minLength", "pattern", "maxItems", "format", "default"})
+_UNBUILDABLE = frozenset({"maxLength", "minLength", "pattern", "format", "default"})
 _NAMED = frozenset({"properties", "$defs"})
 
 

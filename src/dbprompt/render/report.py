@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import date
 
 from dbprompt.brief import Brief
-from dbprompt.capacity import Capacity
 from dbprompt.evidence import Evidence, Severity, Status
-from dbprompt.messages import TurnUsage, Usage
+from dbprompt.messages import Usage
+from dbprompt.render.background import Background
 from dbprompt.render.capacity import capacity_markdown
+from dbprompt.render.chapters import CHAPTERS
 from dbprompt.render.evidence import evidence_markdown, evidence_rows, evidence_summary, findings_markdown
 from dbprompt.render.markdown import cell, code, count, fenced, table, text
 from dbprompt.render.mermaid import er_diagram
@@ -20,30 +19,7 @@ from dbprompt.render.selection import selection_markdown
 from dbprompt.sections import DatabaseDesign
 from dbprompt.sections.queries import Query
 
-__all__ = ["Background", "report_markdown"]
-
-
-@dataclass(frozen=True, slots=True)
-class Background:
-    """What a report says beside the design and its evidence.
-
-    Args:
-        brief: what was asked, if a brief asked it.
-        capacity: figures computed from it.
-        provenance: where the answers came from: a live model, or a recording and who wrote it.
-        prompt: the template family and version that asked.
-        usage_by_turn: what each request cost.
-        as_of: the day that partitions are counted from.
-        version: the server's major version that is written for.
-    """
-
-    brief: Brief | None
-    capacity: Capacity | None
-    provenance: str
-    prompt: str
-    usage_by_turn: tuple[TurnUsage, ...]
-    as_of: date
-    version: int
+__all__ = ["report_markdown"]
 
 
 def report_markdown(design: DatabaseDesign, evidence: Evidence, about: Background) -> str:
@@ -57,6 +33,7 @@ def report_markdown(design: DatabaseDesign, evidence: Evidence, about: Backgroun
         *_indexes(design),
         *_queries(design, about.brief),
         *_plans(evidence),
+        *(part for chapter in CHAPTERS for part in chapter(design, about)),
         *_evidence(evidence),
         *_made(about),
     ]

@@ -14,14 +14,16 @@ from dbprompt.capacity import Capacity
 from dbprompt.errors import OutputError
 from dbprompt.evidence import Evidence, Exhibit, Finding, Status, Verdict
 from dbprompt.messages import Json, TurnUsage, Usage
+from dbprompt.render.background import Background
 from dbprompt.render.dictionary import dictionary_markdown
 from dbprompt.render.evidence import evidence_rows, evidence_summary
+from dbprompt.render.folder import FILES
 from dbprompt.render.html import result_html
 from dbprompt.render.markdown import text
 from dbprompt.render.mermaid import er_diagram
 from dbprompt.render.postgres import DEFAULT_VERSION, UnsafeSqlError, comment_line, schema_sql
 from dbprompt.render.queries import queries_sql
-from dbprompt.render.report import Background, report_markdown
+from dbprompt.render.report import report_markdown
 from dbprompt.result.folder import MANIFEST, fingerprint, write_folder
 from dbprompt.sections import SECTIONS, DatabaseDesign
 
@@ -80,6 +82,8 @@ class Result:
             "dictionary.md": dictionary_markdown(self.design, brief=self.brief),
             "design.json": self.design.model_dump_json(indent=2, exclude_none=True) + "\n",
         }
+        for made in FILES:
+            files |= made(self.design, self._background())
         evidence = self._evidence_json() | {"files": {name: fingerprint(content) for name, content in files.items()}}
         return files | {MANIFEST: json.dumps(evidence, indent=2, ensure_ascii=False) + "\n"}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Annotated, TypeAlias, cast
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
@@ -10,26 +11,46 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from dbprompt.messages import Json, OutputSchema
 
 __all__ = [
+    "ColumnName",
+    "CronSchedule",
+    "Days",
     "Identifier",
+    "Known",
     "Part",
     "QueryId",
     "Section",
     "SqlExpression",
     "SqlStatement",
+    "TableName",
     "Words",
     "asked",
     "output_schema",
 ]
+
+KNOWN = "x-known"
+"""Marks a property whose values are names that stand already; `output_schema` makes an enum of them."""
 
 Identifier: TypeAlias = Annotated[
     str,
     StringConstraints(pattern=r"^[a-z_][a-z0-9_]*$", max_length=63),
     Field(description="lower_snake_case, at most 63 characters; reserved words are quoted for you"),
 ]
-QueryId: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=63)]
+TableName: TypeAlias = Annotated[Identifier, Field(json_schema_extra={KNOWN: "tables"})]
+ColumnName: TypeAlias = Annotated[Identifier, Field(json_schema_extra={KNOWN: "columns"})]
+QueryId: TypeAlias = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=63),
+    Field(json_schema_extra={KNOWN: "queries"}),
+]
 SqlExpression: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=2_000, strip_whitespace=True)]
 SqlStatement: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=20_000, strip_whitespace=True)]
 Words: TypeAlias = Annotated[str, StringConstraints(max_length=1_000, strip_whitespace=True)]
+Days: TypeAlias = Annotated[int, Field(ge=1, le=36_500)]
+CronSchedule: TypeAlias = Annotated[
+    str,
+    StringConstraints(min_length=9, max_length=100, pattern=r"^[0-9*/,-]+( [0-9*/,-]+){4}$"),
+    Field(description="five cron fields in UTC: minute hour day-of-month month day-of-week, such as 15 3 * * 0"),
+]
 
 
 class Part(BaseModel):
@@ -50,27 +71,51 @@ def asked(schema: dict[str, object]) -> None:
     schema.pop("default", None)
 
 
-def output_schema(model: type[BaseModel], name: str | None = None) -> OutputSchema:
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What stands already when a section is asked for, so that nothing else can be named.
+
+    Args:
+        names: by kind (`tables`, `columns`, `queries`), the names that there are. A kind without names is left open.
+        most: by property, how many items its list can need at most. Small models do not stop by themselves.
+    """
+
+    names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    most: Mapping[str, int] = field(default_factory=dict)
+
+
+def output_schema(model: type[BaseModel], name: str | None = None, known: Known | None = None) -> OutputSchema:
     """The JSON Schema that a provider is given for a model: every property required, none besides.
 
     Providers' strict modes ask for this; what is optional in Python is nullable here. A `default` says which properties
     may be left out where a server allows it.
     """
     schema = cast("dict[str, Json]", model.model_json_schema(mode="validation"))
-    return OutputSchema(name or model.__name__, cast("Mapping[str, Json]", _strict(schema)))
+    return OutputSchema(name or model.__name__, cast("Mapping[str, Json]", _strict(schema, known or Known())))
 
 
-def _strict(node: Json, *, names: bool = False) -> Json:
+def _strict(node: Json, known: Known, *, names: bool = False) -> Json:
     """Walks a schema; `names` is true where the keys are property names and not keywords."""
     if isinstance(node, list):
-        return [_strict(item) for item in node]
+        return [_strict(item, known) for item in node]
     if not isinstance(node, dict):
         return node
     if names:
-        return {key: _strict(value) for key, value in node.items()}
-    kept = {key: _strict(value, names=key in {"properties", "$defs"}) for key, value in node.items() if key != "title"}
+        return {key: _bounded(key, _strict(value, known), known) for key, value in node.items()}
+    kind = node.get(KNOWN)
+    if isinstance(kind, str) and (values := known.names.get(kind)):
+        return {"type": "string", "enum": list(values)}
+    kept = {
+        key: _strict(value, known, names=key in {"properties", "$defs"})
+        for key, value in node.items()
+        if key not in {"title", KNOWN}
+    }
     properties = kept.get("properties")
     if isinstance(properties, dict):
         kept["required"] = cast("list[Json]", list(properties))
         kept["additionalProperties"] = False
     return kept
+
+
+def _bounded(name: str, schema: Json, known: Known) -> Json:
+    return {**schema, "maxItems": known.most[name]} if name in known.most and isinstance(schema, dict) else schema

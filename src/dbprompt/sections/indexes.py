@@ -6,7 +6,17 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from dbprompt.sections.base import Identifier, Part, QueryId, Section, SqlExpression, Words, asked
+from dbprompt.sections.base import (
+    ColumnName,
+    Identifier,
+    Part,
+    QueryId,
+    Section,
+    SqlExpression,
+    TableName,
+    Words,
+    asked,
+)
 
 __all__ = ["Index", "IndexKey", "Indexes"]
 
@@ -14,7 +24,7 @@ __all__ = ["Index", "IndexKey", "Indexes"]
 class IndexKey(Part):
     """One key of an index: a column or an expression."""
 
-    column: Identifier | None = None
+    column: ColumnName | None = None
     expression: Annotated[SqlExpression | None, Field(description="SQL expression; null when column is given")] = None
     order: Literal["asc", "desc"] = "asc"
     nulls: Literal["first", "last"] | None = None
@@ -34,10 +44,10 @@ class Index(Part):
     """One index."""
 
     name: Identifier
-    table: Identifier
+    table: TableName
     method: Literal["btree", "hash", "gin", "gist", "spgist", "brin", "hnsw", "ivfflat"] = "btree"
     keys: Annotated[tuple[IndexKey, ...], Field(min_length=1)]
-    include: Annotated[tuple[Identifier, ...], Field(description="columns carried along for index-only scans")] = ()
+    include: Annotated[tuple[ColumnName, ...], Field(description="columns carried along for index-only scans")] = ()
     unique: bool = False
     where: Annotated[SqlExpression | None, Field(description="predicate of a partial index")] = None
     purpose: Words = ""

@@ -1,0 +1,45 @@
+"""What is kept in a cache: where, for how long, and what makes it stale."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from dbprompt.sections.base import Identifier, Part, QueryId, Section, TableName, Words, asked
+
+__all__ = ["CachedThing", "Caching"]
+
+
+class CachedThing(Part):
+    """One cached thing: the answer of a query, rows of a table, or what has no table (sessions, pages)."""
+
+    name: Identifier
+    kind: Literal["query", "row", "session", "page"]
+    query: Annotated[QueryId | None, Field(description="kind query: the id of the brief's query")] = None
+    table: Annotated[TableName | None, Field(description="kind row: the table that the rows are of")] = None
+    store: Literal["redis", "memcached", "cdn", "application"]
+    key: Annotated[str, Field(min_length=1, max_length=200, description="key with named parts: product:{product_id}")]
+    ttl_s: Annotated[int, Field(ge=1, le=31_536_000, description="time to live in seconds")]
+    invalidated_by: Annotated[
+        Literal["expiry", "write", "event", "logout", "purge"],
+        Field(description="what ends it before its time; expiry: nothing does"),
+    ]
+    invalidating_tables: Annotated[
+        tuple[TableName, ...], Field(description="tables whose writes make it stale; [] for sessions")
+    ] = ()
+    reason: Words = ""
+
+    @model_validator(mode="after")
+    def _names_what_it_keeps(self) -> Self:
+        if self.kind == "query" and self.query is None:
+            raise ValueError("kind query needs the id of a query")
+        if self.kind == "row" and self.table is None:
+            raise ValueError("kind row needs the name of a table")
+        return self
+
+
+class Caching(Section):
+    """Everything that is cached; an empty list where the database alone meets the numbers."""
+
+    entries: Annotated[tuple[CachedThing, ...], Field(json_schema_extra=asked)] = ()

@@ -253,12 +253,12 @@ def test_failed_responses(wire: Wire, code: str, error: type[Exception]) -> None
 BUILDABLE = {
     **SCHEMA.schema,
     "properties": {
-        "tables": {"type": "array", "items": {"$ref": "#/$defs/Table"}},
+        "tables": {"type": "array", "items": {"$ref": "#/$defs/Table"}, "maxItems": 40},
         "note": {"anyOf": [{"type": "string"}, {"type": "null"}]},
     },
     "required": ["tables"],
 }
-"""The schema without lengths, which llama.cpp cannot build a grammar of; what has a default may be left out."""
+"""The schema without lengths of text, which llama.cpp cannot build a grammar of; what has a default may be left out."""
 
 
 def test_chat_request(wire: Wire) -> None:

@@ -125,7 +125,7 @@ class DesignJob:
         )
 
     def _origin(self, name: SectionName, schema: OutputSchema) -> Origin:
-        return Origin(self.prompt.name, self.prompt.version, self.prompt.hash, schema.hash, name)
+        return Origin(self.prompt.name, self.prompt.version, self.prompt.turn_hash(name), schema.hash, name)
 
     def checker(self, name: SectionName) -> Callable[[Candidate[Section]], Report]:
         """Everything that is checked about one section in its place: rules, parsers, the engine."""

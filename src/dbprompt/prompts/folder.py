@@ -117,17 +117,28 @@ class PromptFolder:
     @property
     def file_hashes(self) -> dict[str, str]:
         """sha256 of each part: templates as text with LF endings, settings as canonical JSON without defaults."""
-        settings = json.dumps(
-            self.settings.model_dump(mode="json", exclude_defaults=True), sort_keys=True, separators=(",", ":")
-        )
-        parts = {"prompt.toml": settings, **self.templates}
-        return {path: hashlib.sha256(parts[path].encode()).hexdigest() for path in sorted(parts)}
+        parts = {"prompt.toml": self._settings(), **self.templates}
+        return {path: _sha256(parts[path]) for path in sorted(parts)}
+
+    def _settings(self, without: frozenset[str] = frozenset()) -> str:
+        kept = self.settings.model_dump(mode="json", exclude_defaults=True, exclude=set(without))
+        return json.dumps(kept, sort_keys=True, separators=(",", ":"))
 
     @property
     def hash(self) -> str:
         """sha256 over all parts: settings, every template and every shared partial."""
-        whole = json.dumps(self.file_hashes, sort_keys=True)
-        return hashlib.sha256(whole.encode()).hexdigest()
+        return _sha256(json.dumps(self.file_hashes, sort_keys=True))
+
+    def turn_hash(self, section: str) -> str:
+        """sha256 over all that one section's turn is made of: everything but the other sections' own templates."""
+        others = {f"sections/{name}{SUFFIX}" for name in self.settings.sections if name != section}
+        parts = {path: text for path, text in self.templates.items() if path not in others}
+        settings = self._settings(frozenset({"sections"}))
+        return _sha256(json.dumps({"prompt.toml": settings, **parts}, sort_keys=True))
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def read_folder(folder: Traversable) -> PromptFolder:

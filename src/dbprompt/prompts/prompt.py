@@ -152,6 +152,10 @@ class Prompt:
         values = self.parse(variables)
         return (*self._prefix(values), Message(Role.USER, self._ask(section, values, design_so_far)))
 
+    def turn_hash(self, section: str) -> str:
+        """sha256 of what the turns of one section are made of; a recording of them stays good while it does."""
+        return self.folder.turn_hash(section)
+
     def render_repair(self, section: str, items: Sequence[RepairItem]) -> tuple[Message, ...]:
         """What is said after a turn's messages to have broken items replaced: these items with their findings."""
         self._known_section(section)

@@ -40,15 +40,7 @@ def test_design_shows_the_repair_and_writes_the_folder(dbprompt, tmp_path: Path)
     assert code == 0
     assert "authored" in out and "references.unknown_table" in out and "repair 1" in out
     names = {path.name for path in (tmp_path / "out").iterdir()}
-    assert {
-        "schema.sql",
-        "queries.sql",
-        "erd.mmd",
-        "README.md",
-        "dictionary.md",
-        "design.json",
-        "evidence.json",
-    } <= names
+    assert {"README.md", "schema", "queries", "design.json", "evidence.json"} <= names
     assert json.loads((tmp_path / "out/evidence.json").read_text())["ok"] is True
 
 

@@ -64,4 +64,4 @@ def test_the_installed_package_replays_the_demo(installed: Path, tmp_path: Path)
     arguments = ["dbprompt", "design", str(brief), "--replay", str(tape), "--out", str(tmp_path / "out")]
     code = f"import sys; from dbprompt.cli import main; sys.argv = {arguments!r}; main()"
     assert "proven on an engine" in run(installed, code)
-    assert (tmp_path / "out/schema.sql").exists()
+    assert (tmp_path / "out/schema/schema.sql").exists()

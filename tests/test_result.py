@@ -29,7 +29,15 @@ from dbprompt.result import Result, evidence_from_json, load_design
 from dbprompt.sections import DatabaseDesign
 
 TODAY = date(2026, 7, 19)
-NAMES = ["README.md", "design.json", "dictionary.md", "erd.mmd", "evidence.json", "queries.sql", "schema.sql"]
+NAMES = [
+    "README.md",
+    "design.json",
+    "evidence.json",
+    "queries/queries.sql",
+    "schema/dictionary.md",
+    "schema/erd.mmd",
+    "schema/schema.sql",
+]
 
 
 def _result(words: str = "fine") -> Result:
@@ -56,10 +64,10 @@ def test_written_and_read_back(tmp_path: Path) -> None:
     """The folder holds every file; the design and the evidence read back from it are equal to those written."""
     result = _result()
     out = result.write(tmp_path / "deep" / "out")
-    assert sorted(file.name for file in out.iterdir()) == NAMES
+    assert sorted(file.relative_to(out).as_posix() for file in out.rglob("*") if file.is_file()) == NAMES
     assert load_design(out) == result.design == load_design(out / "design.json")
     assert evidence_from_json((out / "evidence.json").read_text()) == result.evidence
-    assert (out / "schema.sql").read_text().startswith("-- Database schema of fine\n-- PostgreSQL 15,")
+    assert (out / "schema/schema.sql").read_text().startswith("-- Database schema of fine\n-- PostgreSQL 15,")
 
 
 def test_written_again_is_replaced(tmp_path: Path) -> None:
@@ -71,7 +79,7 @@ def test_written_again_is_replaced(tmp_path: Path) -> None:
     assert [entry.name for entry in tmp_path.iterdir()] == ["out"]
 
 
-@pytest.mark.parametrize("change", ["notes.txt", "schema.sql", "sub/deep.txt"])
+@pytest.mark.parametrize("change", ["notes.txt", "schema/schema.sql", "sub/deep.txt"])
 def test_foreign_files_are_kept(tmp_path: Path, change: str) -> None:
     """A folder with a file that we did not write, or that was changed since, is left alone and the file is named."""
     out = _result().write(tmp_path / "out")
@@ -97,14 +105,14 @@ def test_someone_elses_folder(tmp_path: Path) -> None:
 def test_failed_write_keeps_the_old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Wherever the system fails, in a file or in either rename, the old folder is as it was."""
     out = _result().write(tmp_path / "out")
-    old = (out / "schema.sql").read_bytes()
+    old = (out / "schema/schema.sql").read_bytes()
     newer = replace(_result(), design=DatabaseDesign())
     for method, failing in (("write_text", 3), ("rename", 1), ("rename", 2)):
         with monkeypatch.context() as patched:
             patched.setattr(Path, method, _failing(getattr(Path, method), failing))
             with pytest.raises(OutputError, match="No space left"):
                 newer.write(out)
-        assert (out / "schema.sql").read_bytes() == old
+        assert (out / "schema/schema.sql").read_bytes() == old
         assert [entry.name for entry in tmp_path.iterdir()] == ["out"]
 
 
@@ -138,7 +146,7 @@ def test_killed_write_keeps_the_old(tmp_path: Path) -> None:
     died = subprocess.run([sys.executable, "-c", textwrap.dedent(script), str(out)], check=False, env=dict(os.environ))
     assert died.returncode == 9
     assert load_design(out) == marketplace()
-    assert sorted(file.name for file in out.iterdir()) == NAMES
+    assert sorted(file.relative_to(out).as_posix() for file in out.rglob("*") if file.is_file()) == NAMES
 
 
 def test_no_file_outside(tmp_path: Path) -> None:
@@ -156,7 +164,7 @@ def test_hostile_words_stay_words() -> None:
     result = replace(_result(words), design=_hostile_design(words))
     files = result.files()
     reader = MarkdownIt("commonmark", {"html": True}).enable("table")
-    for name in ("README.md", "dictionary.md"):
+    for name in ("README.md", "schema/dictionary.md"):
         assert "evil.example" in files[name]
         tokens = [token for top in reader.parse(files[name]) for token in (top, *(top.children or ()))]
         assert not [token for token in tokens if token.type in {"html_block", "html_inline", "image"}]
@@ -203,9 +211,9 @@ def test_unsafe_sql_is_withheld() -> None:
     data: Any = json.loads(json.dumps(MARKETPLACE))
     data["queries"]["queries"][1]["sql"] = "SELECT 1; DROP TABLE buyers"
     files = replace(_result(), design=DatabaseDesign.model_validate(data)).files()
-    assert "DROP" not in files["queries.sql"]
-    assert "/queries/queries/1" in files["queries.sql"]
-    assert "CREATE TABLE" in files["schema.sql"]
+    assert "DROP" not in files["queries/queries.sql"]
+    assert "/queries/queries/1" in files["queries/queries.sql"]
+    assert "CREATE TABLE" in files["schema/schema.sql"]
 
 
 def test_unreadable_designs(tmp_path: Path) -> None:

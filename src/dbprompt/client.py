@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import KW_ONLY, dataclass, field
 from datetime import date
 from pathlib import Path
@@ -13,7 +14,6 @@ from pydantic import BaseModel
 
 from dbprompt.brief import Brief
 from dbprompt.drivers import Watch, adrive, drive
-from dbprompt.errors import AskError
 from dbprompt.jobs.ask import Answer, AnswerCheck, AskJob
 from dbprompt.jobs.base import JobSettings
 from dbprompt.jobs.design import DesignJob
@@ -29,7 +29,8 @@ from dbprompt.providers import (
     open_provider,
 )
 from dbprompt.result import Result
-from dbprompt.sections import DatabaseDesign, SectionName
+from dbprompt.sections import DatabaseDesign, Section, SectionName
+from dbprompt.session import Done, GaveUp, Session
 
 if TYPE_CHECKING:
     from dbprompt.providers.tape import Tape
@@ -55,6 +56,7 @@ class _Client(Generic[P]):
         temperature: the API's own default if not given.
         response_format: what a compatible server takes; found out by asking if not given.
         attempts: repair rounds a section.
+        side_by_side: sections that do not need each other and are asked for at the same time.
         max_output_tokens: where an answer is cut off; a cut-off answer is an error, never half an object.
         retry: how often and how long a failing provider is asked again.
         recording: a file of recorded exchanges; with it nothing reaches the network unless `mode` says so.
@@ -70,6 +72,7 @@ class _Client(Generic[P]):
     temperature: float | None = None
     response_format: ResponseFormat | None = None
     attempts: int = 3
+    side_by_side: int = 4
     max_output_tokens: int = 16_000
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     recording: str | Path | Tape | None = None
@@ -77,8 +80,8 @@ class _Client(Generic[P]):
     watch: Watch | None = None
 
     def __post_init__(self) -> None:
-        if self.attempts < 0 or self.max_output_tokens < 1:
-            raise ValueError("attempts must be at least 0 and max_output_tokens at least 1")
+        if self.attempts < 0 or self.max_output_tokens < 1 or self.side_by_side < 1:
+            raise ValueError("attempts must be at least 0, max_output_tokens and side_by_side at least 1")
         self._tape = self._opened_tape()
         self._provider: P = self._opened(self.model) if isinstance(self.model, str) else self.model
 
@@ -182,6 +185,8 @@ class Client(_Client[Provider]):  # noqa: D101  its docstring is made of its opt
     ) -> Result:
         """Asks for a database design and hands back what was proven.
 
+        Sections that do not need each other are asked for side by side; one that fails lets those beside it finish.
+
         Args:
             brief: what you know of the application.
             prompt: the family that asks: a name, `name@version`, a path or a `Prompt`.
@@ -200,15 +205,21 @@ class Client(_Client[Provider]):  # noqa: D101  its docstring is made of its opt
             RuleError: `ignore`, `severity` or the brief's `rules` name a rule that there is not; nothing was asked.
         """
         job = self._design_job(brief, prompt, variables, sections, start, as_of, ignore, severity)
-        try:
+        with ThreadPoolExecutor(self.side_by_side, thread_name_prefix="dbprompt") as pool:
             while ready := job.ready():
-                session = job.session(ready[0])
-                end = drive(session, self._provider, job.checker(ready[0]), retry=self.retry, watch=self.watch)
-                job.finish(ready[0], session, end)
-        except AskError as error:
-            error.partial = error.partial or job.result()
-            raise
+                sessions = [job.session(name) for name in ready]
+                running = [pool.submit(self._section, job, session) for session in sessions]
+                try:
+                    wait(running)
+                except BaseException:  # Ctrl-C: requests that are under way end with their connections
+                    self.close()
+                    raise
+                job.finish_all(sessions, [one.exception() or one.result() for one in running])
         return job.result()
+
+    def _section(self, job: DesignJob, session: Session[Section]) -> Done[Section] | GaveUp[Section]:
+        check = job.checker(session.origin.section)
+        return drive(session, self._provider, check, retry=self.retry, watch=self.watch)
 
     def run(
         self,
@@ -236,10 +247,7 @@ class Client(_Client[Provider]):  # noqa: D101  its docstring is made of its opt
 
 
 class AsyncClient(_Client[AsyncProvider]):  # noqa: D101
-    __doc__ = (
-        "The same as `Client`, awaited; sections that do not need each other are asked for side by side.\n\n"
-        + (_Client.__doc__ or "").split("\n\n", 1)[1]
-    )
+    __doc__ = "The same as `Client`, awaited.\n\n" + (_Client.__doc__ or "").split("\n\n", 1)[1]
 
     def _opened(self, model: str) -> AsyncProvider:
         return open_async_provider(
@@ -276,22 +284,21 @@ class AsyncClient(_Client[AsyncProvider]):  # noqa: D101
         ignore: Iterable[str] = (),
         severity: Mapping[str, str] | None = None,
     ) -> Result:
-        """As `Client.design`. A section that fails lets those beside it finish."""
+        """As `Client.design`."""
         job = self._design_job(brief, prompt, variables, sections, start, as_of, ignore, severity)
-        try:
-            while ready := job.ready():
-                ends = await asyncio.gather(*(self._section(job, name) for name in ready), return_exceptions=True)
-                for error in filter(None, ends):
-                    raise error
-        except AskError as error:
-            error.partial = job.result()
-            raise
+        turn = asyncio.Semaphore(self.side_by_side)
+        while ready := job.ready():
+            sessions = [job.session(name) for name in ready]
+            running = (self._section(job, session, turn) for session in sessions)
+            job.finish_all(sessions, await asyncio.gather(*running, return_exceptions=True))
         return job.result()
 
-    async def _section(self, job: DesignJob, name: SectionName) -> None:
-        session = job.session(name)
-        end = await adrive(session, self._provider, job.checker(name), retry=self.retry, watch=self.watch)
-        job.finish(name, session, end)
+    async def _section(
+        self, job: DesignJob, session: Session[Section], turn: asyncio.Semaphore
+    ) -> Done[Section] | GaveUp[Section]:
+        check = job.checker(session.origin.section)
+        async with turn:
+            return await adrive(session, self._provider, check, retry=self.retry, watch=self.watch)
 
     async def run(
         self,

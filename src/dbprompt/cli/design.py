@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +18,7 @@ from dbprompt.library import load_prompt
 from dbprompt.providers import RetryPolicy
 from dbprompt.result import Result, load_design
 from dbprompt.result.folder import check_folder
+from dbprompt.sections import DatabaseDesign
 
 __all__ = ["command"]
 
@@ -28,6 +30,7 @@ def command(
     prompt: Annotated[str, typer.Option(help="the family that asks: name, name@version or a folder")] = DEFAULT_PROMPT,
     section: Annotated[list[str] | None, typer.Option(help="only this section; may be given often")] = None,
     start: Annotated[Path | None, typer.Option(help="a design.json to go on from; only what fails is asked")] = None,
+    again: Annotated[bool, typer.Option("--again", help="ask for each --section anew, though START has it")] = False,
     out: Annotated[Path | None, typer.Option(help="write the design into this folder")] = None,
     replay: Annotated[Path | None, typer.Option(help="answer from this recording; nothing reaches the network")] = None,
     record: Annotated[Path | None, typer.Option(help="record the exchanges into this file")] = None,
@@ -44,7 +47,7 @@ def command(
         check_folder(out)
     read = Brief.load(brief)
     family = load_prompt(prompt)
-    begun = load_design(start) if start else None
+    begun = _begun(start, section or () if again else ())
     screen = console()
     with Progress(screen) as progress:
         client = Client(
@@ -79,12 +82,17 @@ def command(
         raise typer.Exit(1)
 
 
+def _begun(start: Path | None, again: Iterable[str]) -> DatabaseDesign | None:
+    return load_design(start).without(*again) if start else None
+
+
 def _hand_over(result: Result, out: Path | None) -> None:
     screen = console()
     print_result(screen, result)
     if out is not None:
         folder = result.write(out)
-        screen.print(f"written to [bold]{folder}/[/]: {', '.join(sorted(path.name for path in folder.iterdir()))}")
+        names = sorted(f"{path.name}/" if path.is_dir() else path.name for path in folder.iterdir())
+        screen.print(f"written to [bold]{folder}/[/]: {', '.join(names)}")
 
 
 def _recorded_model(replay: Path | None) -> str:

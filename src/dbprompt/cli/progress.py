@@ -18,7 +18,7 @@ from dbprompt.session import Ask, Check, Done, GaveUp, Step
 
 __all__ = ["Progress"]
 
-WIDTH = 10
+WIDTH = 14
 
 
 class Progress:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -12,7 +12,7 @@ from dbprompt.checks import design_checks
 from dbprompt.checks.base_design import artefacts
 from dbprompt.checks.settings import RuleSettings
 from dbprompt.checks.subject import Subject
-from dbprompt.errors import Problem, VariableError
+from dbprompt.errors import AnswerError, AskError, Problem, VariableError
 from dbprompt.evidence import Evidence, Report, Status, Tier, Verdict
 from dbprompt.jobs.base import JobSettings, failure, repair_items
 from dbprompt.jobs.known import known_names
@@ -145,20 +145,35 @@ class DesignJob:
 
         return check
 
-    def finish(self, name: SectionName, session: Session[Section], end: Done[Section] | GaveUp[Section]) -> None:
-        """Takes a section's end in.
+    def finish_all(
+        self,
+        sessions: Sequence[Session[Section]],
+        ends: Sequence[Done[Section] | GaveUp[Section] | BaseException],
+    ) -> None:
+        """Takes in how the sessions ended that went side by side.
 
         Raises:
-            AnswerError: the section was given up; `partial` holds everything so far, this section included.
+            AskError: a section was given up, or could not be asked for; `partial` holds everything that was finished.
         """
+        errors: list[BaseException] = []
+        for session, end in zip(sessions, ends, strict=True):
+            if isinstance(end, BaseException):
+                errors.append(end)
+            elif (given_up := self._finish(session.origin.section, session, end)) is not None:
+                errors.append(given_up)
+        for error in errors:
+            if isinstance(error, AskError):
+                error.partial = self.result()
+            raise error
+
+    def _finish(
+        self, name: SectionName, session: Session[Section], end: Done[Section] | GaveUp[Section]
+    ) -> AnswerError | None:
         self.turns += [TurnUsage(name, turn.kind, turn.usage) for turn in session.turns]
         if end.value is not None:
             self.design = self.design.with_section(name, end.value)
         self._reports[name] = end.report
-        if isinstance(end, GaveUp):
-            error = failure(end, name, self.settings)
-            error.partial = self.result()
-            raise error
+        return failure(end, name, self.settings) if isinstance(end, GaveUp) else None
 
     def result(self) -> Result:
         """What there is by now, with its evidence."""

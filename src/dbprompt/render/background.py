@@ -33,3 +33,8 @@ class Background:
     usage_by_turn: tuple[TurnUsage, ...]
     as_of: date
     version: int
+
+    @property
+    def title(self) -> str:
+        """The application's name, for headings."""
+        return self.brief.app_name if self.brief else "this design"

@@ -6,11 +6,53 @@ from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
 from dbprompt.render.background import Background
+from dbprompt.render.dictionary import dictionary_markdown
+from dbprompt.render.mermaid import er_diagram
+from dbprompt.render.postgres import UnsafeSqlError, comment_line, schema_sql
+from dbprompt.render.queries import queries_sql
 from dbprompt.sections import DatabaseDesign
 
-__all__ = ["FILES", "Files"]
+__all__ = ["FILES", "Files", "files_of"]
 
 Files: TypeAlias = Callable[[DatabaseDesign, Background], Mapping[str, str]]
 """Gives texts by path, such as `ops/alerts.yaml`; none if the design lacks the section."""
 
-FILES: tuple[Files, ...] = ()
+
+def _schema(design: DatabaseDesign, about: Background) -> Mapping[str, str]:
+    title = f"Database schema of {about.title}"
+    return {"schema/schema.sql": schema_sql(design, as_of=about.as_of, version=about.version, title=title)}
+
+
+def _drawings(design: DatabaseDesign, about: Background) -> Mapping[str, str]:
+    return {
+        "schema/erd.mmd": er_diagram(design),
+        "schema/dictionary.md": dictionary_markdown(design, brief=about.brief),
+    }
+
+
+def _queries(design: DatabaseDesign, about: Background) -> Mapping[str, str]:
+    return {"queries/queries.sql": queries_sql(design, brief=about.brief, title=f"Queries of {about.title}")}
+
+
+FILES: Mapping[str, Files] = {
+    "schema/schema.sql": _schema,
+    "schema": _drawings,
+    "queries/queries.sql": _queries,
+}
+"""What writes which files. A key is the one file that it writes, or what its files have in common."""
+
+
+def files_of(design: DatabaseDesign, about: Background) -> dict[str, str]:
+    """Every file by its path.
+
+    A partial design may hold SQL that could leave its place: the file that it would stand in says so instead.
+    """
+    files: dict[str, str] = {}
+    for name, write in FILES.items():
+        try:
+            files |= write(design, about)
+        except UnsafeSqlError as error:
+            path = name if "." in name else f"{name}/WITHHELD.sql"
+            reason = comment_line(str(error))
+            files[path] = f"-- This was withheld: its SQL could run as something else.\n{reason}\n"
+    return files

@@ -81,7 +81,9 @@ def queries_sql(design: DatabaseDesign, *, brief: Brief | None = None, title: st
     Raises:
         UnsafeSqlError: a text is not one statement.
     """
-    parts = [f"{comment_line(title)}\n-- Load schema.sql first. Each query is prepared under the id of the brief."]
+    parts = [
+        f"{comment_line(title)}\n-- Load ../schema/schema.sql first. Each query is prepared under the id of the brief."
+    ]
     by_id = {query.id: query for query in design.queries.queries} if design.queries else {}
     for statement in query_statements(design):
         header = "\n".join(_header(by_id[statement.id], statement, brief))

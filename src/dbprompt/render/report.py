@@ -48,8 +48,9 @@ def _opening(evidence: Evidence, about: Background) -> Iterator[str]:
         yield f"> **Not finished: {number} left**, listed under [Findings](#findings). Do not build on it as it stands."
     yield evidence_summary(evidence)
     yield (
-        "Files: [schema.sql](schema.sql), [queries.sql](queries.sql), [dictionary.md](dictionary.md), "
-        "[erd.mmd](erd.mmd), [design.json](design.json), [evidence.json](evidence.json)."
+        "Files: [schema.sql](schema/schema.sql), [queries.sql](queries/queries.sql), "
+        "[dictionary.md](schema/dictionary.md), [erd.mmd](schema/erd.mmd), [design.json](design.json), "
+        "[evidence.json](evidence.json)."
     )
 
 
@@ -94,7 +95,7 @@ def _tables(design: DatabaseDesign) -> Iterator[str]:
     if schema is None:
         return
     yield "## Tables"
-    yield f"{schema.normal_form}. Every column is in the [data dictionary](dictionary.md)."
+    yield f"{schema.normal_form}. Every column is in the [data dictionary](schema/dictionary.md)."
     yield fenced(er_diagram(design), "mermaid")
     rows = []
     for item in schema.tables:

@@ -15,14 +15,11 @@ from dbprompt.errors import OutputError
 from dbprompt.evidence import Evidence, Exhibit, Finding, Status, Verdict
 from dbprompt.messages import Json, TurnUsage, Usage
 from dbprompt.render.background import Background
-from dbprompt.render.dictionary import dictionary_markdown
 from dbprompt.render.evidence import evidence_rows, evidence_summary
-from dbprompt.render.folder import FILES
+from dbprompt.render.folder import files_of
 from dbprompt.render.html import result_html
 from dbprompt.render.markdown import text
-from dbprompt.render.mermaid import er_diagram
-from dbprompt.render.postgres import DEFAULT_VERSION, UnsafeSqlError, comment_line, schema_sql
-from dbprompt.render.queries import queries_sql
+from dbprompt.render.postgres import DEFAULT_VERSION
 from dbprompt.render.report import report_markdown
 from dbprompt.result.folder import MANIFEST, fingerprint, write_folder
 from dbprompt.sections import SECTIONS, DatabaseDesign
@@ -70,20 +67,13 @@ class Result:
         return (self.brief.target.postgres_major if self.brief else None) or DEFAULT_VERSION
 
     def files(self) -> dict[str, str]:
-        """Every file by its name in the folder. Nothing is written.
-
-        A partial result may hold SQL that could leave its place; the file that it would stand in says so instead.
-        """
+        """Every file by its path in the folder. Nothing is written."""
+        about = self._background()
         files = {
-            "README.md": report_markdown(self.design, self.evidence, self._background()),
-            "schema.sql": self._schema_sql(),
-            "queries.sql": self._queries_sql(),
-            "erd.mmd": er_diagram(self.design),
-            "dictionary.md": dictionary_markdown(self.design, brief=self.brief),
+            "README.md": report_markdown(self.design, self.evidence, about),
+            **files_of(self.design, about),
             "design.json": self.design.model_dump_json(indent=2, exclude_none=True) + "\n",
         }
-        for made in FILES:
-            files |= made(self.design, self._background())
         evidence = self._evidence_json() | {"files": {name: fingerprint(content) for name, content in files.items()}}
         return files | {MANIFEST: json.dumps(evidence, indent=2, ensure_ascii=False) + "\n"}
 
@@ -100,23 +90,6 @@ class Result:
             OutputError: with the names of the files that stand in the way, or what the system said.
         """
         return write_folder(Path(directory), self.files())
-
-    def _schema_sql(self) -> str:
-        try:
-            return schema_sql(
-                self.design, as_of=self.as_of, version=self.version, title=f"Database schema of {self._title()}"
-            )
-        except UnsafeSqlError as error:
-            return _withheld(error)
-
-    def _queries_sql(self) -> str:
-        try:
-            return queries_sql(self.design, brief=self.brief, title=f"Queries of {self._title()}")
-        except UnsafeSqlError as error:
-            return _withheld(error)
-
-    def _title(self) -> str:
-        return self.brief.app_name if self.brief else "this design"
 
     def _background(self) -> Background:
         return Background(
@@ -165,10 +138,6 @@ class Result:
         open_ones = sum(status in (Status.INCONCLUSIVE, Status.NOT_CHECKED) for status in states)
         passed, failed = states.count(Status.PASSED), states.count(Status.FAILED)
         return f"Result({have}; {passed} passed, {failed} failed, {open_ones} not proven)"
-
-
-def _withheld(error: UnsafeSqlError) -> str:
-    return f"-- This file was withheld: its SQL could run as something else.\n{comment_line(str(error))}\n"
 
 
 def load_design(path: str | Path) -> DatabaseDesign:

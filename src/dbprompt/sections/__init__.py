@@ -117,6 +117,10 @@ with warnings.catch_warnings():
             kept = set(names)
             return self.model_copy(update={name: None for name in SECTIONS if name not in kept})
 
+        def without(self, *names: SectionName) -> Self:
+            """The same design without these sections, so that they are asked for again."""
+            return self.only(name for name in SECTIONS if name not in names)
+
         def with_section(self, name: SectionName, section: Section) -> Self:
             """The same design with one section set."""
             return self.model_copy(update={name: section})

@@ -3,20 +3,23 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test check bench schemas rules recordings clean
+.PHONY: demo test browser check bench schemas rules recordings clean
 
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "dbprompt needs Python 3.11 or newer: make PYTHON=python3.12"; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
-	$(BIN)/python -m pip install --quiet --editable '.[postgres,duckdb]' --group dev
+	$(BIN)/python -m pip install --quiet --editable '.[postgres,duckdb,diagram,prometheus,alembic,bash,evals]' --group dev
 	@touch $(READY)
 
 demo: $(READY)
-	$(BIN)/dbprompt design examples/marketplace.yaml --replay examples/recordings/marketplace.database_architect.json --out build/demo
+	$(BIN)/dbprompt design examples/marketplace.yaml --replay evals/recordings/postgres/marketplace.database_architect.json --out build/demo
 
 test: $(READY)
 	$(BIN)/python -m pytest -n auto --dist loadfile
+
+browser: $(READY)
+	$(BIN)/python -m pytest -m browser tests/browser
 
 check: $(READY)
 	$(BIN)/ruff format --check .

@@ -21,7 +21,10 @@ from dbprompt.providers.tape import Tape
 ROOT = Path(__file__).parents[1]
 MODEL = "anthropic:claude-opus-4-8"
 FAMILIES = ("database_architect", "design_framework")
-CASES = {"marketplace": ROOT / "examples/marketplace.yaml"}
+CASES = {
+    "marketplace": ROOT / "examples/marketplace.yaml",
+    "crm": ROOT / "evals/briefs/pg_crm_multitenant.yaml",
+}
 """Folder of answers: the brief that they answer."""
 
 
@@ -37,7 +40,7 @@ def record(case: str, family: str) -> None:
     """One conversation with one prompt family."""
     prompt = load_prompt(family)
     answers = {section: list(replies(case, section)) for section in prompt.sections}
-    path = ROOT / "examples/recordings" / f"{case}.{family}.json"
+    path = ROOT / "evals/recordings/postgres" / f"{case}.{family}.json"
     tape = Tape.open(path, mode="record", provenance="authored", inner=authored_transport(answers))
     with Client(MODEL, recording=tape, api_key="nobody-is-asked") as client:
         result = client.design(Brief.load(CASES[case]), prompt=prompt)

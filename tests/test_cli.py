@@ -14,7 +14,7 @@ from dbprompt.cli import main
 
 ROOT = Path(__file__).parents[1]
 BRIEF = str(ROOT / "examples/marketplace.yaml")
-TAPE = str(ROOT / "examples/recordings/marketplace.database_architect.json")
+TAPE = str(ROOT / "evals/recordings/postgres/marketplace.database_architect.json")
 
 
 @pytest.fixture

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
+from answers import design
 
 from dbprompt import Brief, Client, DatabaseDesign, UnprovenError
 from dbprompt.providers.tape import Tape
@@ -20,9 +22,8 @@ def replay(section: str, start: DatabaseDesign | None = None) -> tuple[Result, T
     """The design as far as the recording goes, proven or not."""
     tape = Tape.open(ROOT / f"examples/recordings/marketplace.{section}.qwen2.5-coder-1.5b.json")
     rounds = len(tape.interactions) - 1
-    client = Client(
-        MODEL, base_url=SERVER, recording=tape, attempts=rounds, max_output_tokens=6000 if section == "schema" else 3000
-    )
+    most = {"schema": 6000, "indexes": 2500}[section]
+    client = Client(MODEL, base_url=SERVER, recording=tape, attempts=rounds, max_output_tokens=most)
     try:
         return client.design(BRIEF, sections=[section], start=start), tape
     except UnprovenError as error:
@@ -38,3 +39,15 @@ def test_the_models_schema_is_refused_for_its_invented_enum() -> None:
     assert not result.evidence.ok
     assert {finding.code for finding in result.evidence.errors} == {"references.unknown_enum"}
     assert len(result.evidence.errors) == 4
+
+
+@pytest.mark.usefixtures("no_sockets")
+def test_the_models_indexes_are_bounded_and_refused() -> None:
+    """On the reference schema it listed as many indexes as it was let, on columns of other tables: not proven."""
+    result, tape = replay("indexes", design("marketplace", "schema"))
+    assert {interaction.source.provenance for interaction in tape.interactions} == {"model"}
+    assert [turn.kind for turn in result.usage_by_turn] == ["ask", "repair", "repair"]
+    assert not result.evidence.ok
+    codes = Counter(finding.code for finding in result.evidence.errors)
+    assert set(codes) == {"references.unknown_column", "indexes.query_unserved", "indexes.duplicate"}
+    assert result.design.indexes is not None and len(result.design.indexes.indexes) <= 17

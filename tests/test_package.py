@@ -60,7 +60,8 @@ def test_the_installed_package_is_used_and_finds_its_prompts(installed: Path) ->
 
 def test_the_installed_package_replays_the_demo(installed: Path, tmp_path: Path) -> None:
     """The command of the demo works with the installed package, from another folder."""
-    brief, tape = ROOT / "examples/marketplace.yaml", ROOT / "examples/recordings/marketplace.database_architect.json"
+    brief = ROOT / "examples/marketplace.yaml"
+    tape = ROOT / "evals/recordings/postgres/marketplace.database_architect.json"
     arguments = ["dbprompt", "design", str(brief), "--replay", str(tape), "--out", str(tmp_path / "out")]
     code = f"import sys; from dbprompt.cli import main; sys.argv = {arguments!r}; main()"
     assert "proven on an engine" in run(installed, code)

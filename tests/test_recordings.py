@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 BRIEF = Brief.load(ROOT / "examples/marketplace.yaml")
 MODEL = "anthropic:claude-opus-4-8"
 FAMILIES = ("database_architect", "design_framework")
-AUTHORED = [ROOT / f"examples/recordings/marketplace.{family}.json" for family in FAMILIES]
+AUTHORED = [ROOT / f"evals/recordings/postgres/marketplace.{family}.json" for family in FAMILIES]
 
 
 @pytest.mark.usefixtures("no_sockets")

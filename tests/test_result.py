@@ -34,8 +34,10 @@ NAMES = [
     "design.json",
     "evidence.json",
     "queries/queries.sql",
+    "report.html",
     "schema/dictionary.md",
     "schema/erd.mmd",
+    "schema/openapi.json",
     "schema/schema.sql",
 ]
 

@@ -9,23 +9,23 @@ A higher rung may overrule a lower one's refusal, never its own absence: what wa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 
 from dbprompt.checks.base import Statement
 from dbprompt.checks.settings import RuleSettings
 from dbprompt.checks.sql import sqlglot_parser
-from dbprompt.checks.sql.allow import ROLE_KINDS, Route, rule
+from dbprompt.checks.sql.allow import Route
 from dbprompt.checks.sql.cell_run import CellRun, statements_of
 from dbprompt.checks.sql.grammar import GrammarRung, Step, opinion_verdict
 from dbprompt.checks.sql.mysql_keys import mysql_key_findings
 from dbprompt.checks.sql.postgres_run import PostgresRun
 from dbprompt.checks.sql.rules import written_rules
-from dbprompt.checks.sql.sqlglot_parser import Said
-from dbprompt.checks.sql.tree import Parsed
+from dbprompt.checks.sql.setup import needs, parse_setup, run_setup
+from dbprompt.checks.sql.sqlglot_parser import SHORT, Said
 from dbprompt.engines import duckdb, sqlite
-from dbprompt.engines.base import Answer, Limits, Needs
+from dbprompt.engines.base import Answer, Limits
 from dbprompt.engines.base_cell import CellEngine, CellSandbox
 from dbprompt.engines.postgres import PostgresEngine
 from dbprompt.errors import EngineUnavailableError, MissingExtraError, SetupError, TargetError
@@ -118,22 +118,46 @@ def climb(
         EngineError: the engine failed by itself.
     """
     rung = GrammarRung()
-    steps = [rung.climb(statement) for statement in (*statements, *queries)]
+    asked = (*statements, *queries)
     if not rung.available:
+        steps = [rung.climb(statement) for statement in asked]
         return _without_engine(steps, "the allow-list needs the grammar: pip install 'dbprompt[postgres]'")
-    before = _setup_steps(rung, setup)
-    needs = _needs([*before, *(step.parsed for step in steps if step.parsed is not None)])
-    with ExitStack() as stack:
-        try:
-            engine = PostgresEngine.of(version)
-        except (EngineUnavailableError, MissingExtraError) as error:
-            return _without_engine(steps, str(error))
-        sandbox = stack.enter_context(engine.sandbox(needs, limits or Limits()))
+    steps = [rung.read(statement) for statement in asked]
+    before = parse_setup(rung, setup or "")
+    try:
+        engine = PostgresEngine.of(version)
+    except (EngineUnavailableError, MissingExtraError) as error:
+        return _without_engine([rung.with_opinion(step) for step in steps], str(error))
+    trees = [(step.statement, step.parsed) for step in steps if step.parsed is not None]
+    opinions = _opinions(rung, steps)  # they decide nothing beside the grammar, so the engine does not wait for them
+    with engine.sandbox(needs([*before, *(parsed for _, parsed in trees)]), limits or Limits()) as sandbox:
+        sandbox.meanwhile(opinions)
         run = PostgresRun(sandbox, _other_version(engine, version))
-        _set_up(run, before)
-        reports = [_meet(run, step, prepare=index >= len(statements)) for index, step in enumerate(steps)]
-        inside = run.look_inside((step.statement, step.parsed) for step in steps if step.parsed is not None)
-    return sum((step.report + met for step, met in zip(steps, reports, strict=True)), Report()) + inside
+        run_setup(run, before)
+        reports = [_meet(run, step, prepare=index >= len(statements)) for index, step in enumerate(tuple(steps))]
+        inside = run.look_inside(trees)
+    for _ in chain(opinions, _opinions(rung, steps, longer=True)):
+        pass
+    return _joined([*chain.from_iterable(zip((step.report for step in steps), reports, strict=True)), inside])
+
+
+def _opinions(rung: GrammarRung, steps: list[Step], *, longer: bool = False) -> Iterator[None]:
+    """Puts sqlglot's opinion into each step, one at a time: the short texts, or those that take it long."""
+    for number, step in enumerate(steps):
+        if (len(step.statement.sql) > SHORT) is longer:
+            steps[number] = rung.with_opinion(step)
+            yield
+
+
+def _joined(reports: Iterable[Report]) -> Report:
+    """Many reports as one, in time that grows with their number."""
+    told = tuple(reports)
+    return Report(
+        tuple(chain.from_iterable(one.findings for one in told)),
+        tuple(chain.from_iterable(one.verdicts for one in told)),
+        tuple(chain.from_iterable(one.exhibits for one in told)),
+        tuple(chain.from_iterable(one.ignored for one in told)),
+    )
 
 
 def _major(version: int | str | None) -> int | None:
@@ -209,43 +233,12 @@ def _refused(code: str, message: str) -> Evidence:
 
 def _without_engine(steps: Iterable[Step], reason: str) -> Report:
     """The parsers' reports, and beside each the reason why there is no engine's."""
-    total = Report()
+    total = []
     for step in steps:
         of = step.statement
         nobody = Verdict(of.artefact, of.where, Status.NOT_CHECKED, Tier.NOTHING, "postgresql", reason)
-        total += step.report + Report(verdicts=() if step.report.errors else (nobody,))
-    return total
-
-
-def _setup_steps(rung: GrammarRung, setup: str | None) -> tuple[Parsed, ...]:
-    """The parsed statements of a setup, which has to be beyond doubt."""
-    parsed = []
-    for number, statement in enumerate(rung.split(setup or "")):
-        step = rung.climb(statement)
-        if step.parsed is None or not step.may_run:
-            findings = [finding for finding in step.report.findings if finding.severity is not Severity.ADVICE]
-            moved = [_in_setup(finding, number) for finding in findings]
-            raise SetupError(f"The setup cannot run: {'; '.join(map(str, moved))}", findings=moved)
-        parsed.append(step.parsed)
-    return tuple(parsed)
-
-
-def _set_up(run: PostgresRun, statements: Sequence[Parsed]) -> None:
-    for number, parsed in enumerate(statements):
-        outcome = run.outcome(parsed, rule(parsed))
-        if outcome.answer is Answer.REFUSED:
-            finding = Finding(f"engine.{outcome.condition}", Severity.ERROR, f"/setup/{number}", outcome.message)
-            raise SetupError(f"The setup does not run: {finding}", findings=(finding,))
-
-
-def _in_setup(finding: Finding, number: int) -> Finding:
-    return Finding(finding.code, finding.severity, f"/setup/{number}", finding.message)
-
-
-def _needs(parsed: Iterable[Parsed]) -> Needs:
-    everything = tuple(parsed)
-    wanted = {str(one.body.get("extname", "")) for one in everything if one.kind == "CreateExtensionStmt"}
-    return Needs(frozenset(wanted), roles=any(one.kind in ROLE_KINDS for one in everything))
+        total += [step.report, Report(verdicts=() if step.report.errors else (nobody,))]
+    return _joined(total)
 
 
 def _meet(run: PostgresRun, step: Step, *, prepare: bool) -> Report:

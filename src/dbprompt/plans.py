@@ -159,8 +159,14 @@ def _plan(
         for volume in volumes:
             planner.project(volume.figures, frequencies)
             planned += [_planned(planner, query, volume) for query in queries]
-        assumed = tuple(one.table.name for one in planner.statistics.values() if one.assumed and not one.table.parent)
-        return Planning("", tables=planner.tables, planned=tuple(planned), assumed=assumed)
+        statistics = planner.statistics.values()
+        assumed = tuple(one.table.name for one in statistics if one.assumed and not one.table.parent)
+        estimated = {
+            one.table.name: None if one.table.name in planner.unsized else one.rows
+            for one in statistics
+            if one.table.kind == "view" and all(one.table.name not in volume.figures for volume in volumes)
+        }
+        return Planning("", tables=planner.tables, planned=tuple(planned), assumed=assumed, estimated=estimated)
 
 
 def _known_tables(planner: Planner, volumes: Sequence[Volume], frequencies: Frequencies) -> None:

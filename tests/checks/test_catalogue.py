@@ -192,7 +192,7 @@ def test_ignoring_an_error_lifts_the_verdict_of_that_rule_alone() -> None:
 
 def test_a_brief_sets_rules_for_its_design() -> None:
     """What the brief ignores does not come back for repair, and is in the report as ignored."""
-    from dbprompt.checks import rule_checks
+    from dbprompt.checks.registry import rule_checks
 
     of = subject(
         "schema",

@@ -8,8 +8,8 @@ from datetime import date
 import pytest
 from design_cases import Plain, subject
 
-from dbprompt.checks import Subject, design_checks, target_major
 from dbprompt.checks.base import Statement
+from dbprompt.checks.registry import Subject, design_checks, target_major
 from dbprompt.evidence import Evidence, Report, Severity, Status, Tier, Verdict
 from dbprompt.ladder import climb
 

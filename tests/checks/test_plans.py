@@ -7,8 +7,8 @@ from datetime import date
 import pytest
 from design_cases import subject
 
-from dbprompt.checks import Subject, design_checks
 from dbprompt.checks.base_plans import Planning
+from dbprompt.checks.registry import Subject, design_checks
 from dbprompt.engines.postgres import installations
 from dbprompt.errors import SetupError
 from dbprompt.evidence import Evidence, Exhibit, Report, Severity, Status, Tier, Verdict

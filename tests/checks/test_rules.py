@@ -7,41 +7,92 @@ from collections.abc import Callable
 import pytest
 from design_cases import CASES, Case, cases, subject
 
-from dbprompt import checks
+from dbprompt.checks import registry
+from dbprompt.checks.access import access
+from dbprompt.checks.backup import backup
+from dbprompt.checks.caching import caching
+from dbprompt.checks.changes import changes
+from dbprompt.checks.compliance import compliance
 from dbprompt.checks.coverage import coverage
+from dbprompt.checks.erasure import erasure
 from dbprompt.checks.expressions import expressions
 from dbprompt.checks.indexes import indexes
+from dbprompt.checks.infrastructure import infrastructure
+from dbprompt.checks.lifecycle import lifecycle
+from dbprompt.checks.monitoring import monitoring
 from dbprompt.checks.normal_forms import normal_forms
+from dbprompt.checks.policies import policies
+from dbprompt.checks.pool import pool
 from dbprompt.checks.queries import queries
 from dbprompt.checks.query_pages import query_pages
 from dbprompt.checks.query_paths import query_paths
 from dbprompt.checks.query_shapes import query_shapes
+from dbprompt.checks.rationale import rationale
 from dbprompt.checks.references import references
+from dbprompt.checks.runbooks import runbooks
+from dbprompt.checks.scaling import scaling
 from dbprompt.checks.security import security
 from dbprompt.checks.selection import selection
 from dbprompt.checks.statements import statements
 from dbprompt.checks.subject import DesignCheck
+from dbprompt.checks.sync_triggers import sync_triggers
 from dbprompt.checks.tables import tables
 from dbprompt.checks.types import types
+from dbprompt.checks.upkeep import upkeep
+from dbprompt.checks.views import views
 from dbprompt.evidence import Severity, Status
 
 FAMILIES: dict[str, DesignCheck] = {
+    "access": access,
+    "compliance": compliance,
+    "policies": policies,
+    "backup": backup,
+    "caching": caching,
+    "changes": changes,
     "coverage": coverage,
+    "erasure": erasure,
     "expressions": expressions,
     "indexes": indexes,
+    "infrastructure": infrastructure,
+    "lifecycle": lifecycle,
+    "monitoring": monitoring,
     "normal_forms": normal_forms,
+    "pool": pool,
     "queries": queries,
     "query_pages": query_pages,
     "query_paths": query_paths,
     "query_shapes": query_shapes,
+    "rationale": rationale,
     "references": references,
+    "runbooks": runbooks,
+    "scaling": scaling,
     "security": security,
     "selection": selection,
     "statements": statements,
+    "sync_triggers": sync_triggers,
     "tables": tables,
     "types": types,
+    "upkeep": upkeep,
+    "views": views,
 }
-SECTIONS = ("selection", "schema", "indexes", "queries")
+SECTIONS = (
+    "views",
+    "lifecycle",
+    "upkeep",
+    "selection",
+    "schema",
+    "indexes",
+    "queries",
+    "caching",
+    "migrations",
+    "rationale",
+    "infrastructure",
+    "scaling",
+    "security",
+    "backup",
+    "monitoring",
+    "runbooks",
+)
 
 
 def _holds(check: Callable[..., object], case: Case) -> None:
@@ -145,10 +196,112 @@ def test_selection(case: Case) -> None:
     _holds(selection, case)
 
 
+@pytest.mark.parametrize("case", cases("caching"))
+def test_caching(case: Case) -> None:
+    """What is cached exists, ends in time, and has its answer's reasons in its key."""
+    _holds(caching, case)
+
+
+@pytest.mark.parametrize("case", cases("changes"))
+def test_changes(case: Case) -> None:
+    """Planned changes fit the design that they change, and wait for nobody for long."""
+    _holds(changes, case)
+
+
+@pytest.mark.parametrize("case", cases("rationale"))
+def test_rationale(case: Case) -> None:
+    """Reasons are about what is there, and none is a blank."""
+    _holds(rationale, case)
+
+
+@pytest.mark.parametrize("case", cases("infrastructure"))
+def test_infrastructure(case: Case) -> None:
+    """Machines, failover and money meet what the brief promises."""
+    _holds(infrastructure, case)
+
+
+@pytest.mark.parametrize("case", cases("pool"))
+def test_pool(case: Case) -> None:
+    """The pool fits the server, the load and the statements that go through it."""
+    _holds(pool, case)
+
+
+@pytest.mark.parametrize("case", cases("scaling"))
+def test_scaling(case: Case) -> None:
+    """Growth comes in time, reads go where they are answered, and one server is used while it holds the data."""
+    _holds(scaling, case)
+
+
+@pytest.mark.parametrize("case", cases("access"))
+def test_access(case: Case) -> None:
+    """Everybody is granted what the work needs and nothing else."""
+    _holds(access, case)
+
+
+@pytest.mark.parametrize("case", cases("policies"))
+def test_policies(case: Case) -> None:
+    """Row policies hold for every request, on every table of the tenants."""
+    _holds(policies, case)
+
+
+@pytest.mark.parametrize("case", cases("compliance"))
+def test_compliance(case: Case) -> None:
+    """Every item of the brief's compliance is answered by something that is there."""
+    _holds(compliance, case)
+
+
+@pytest.mark.parametrize("case", cases("views"))
+def test_views(case: Case) -> None:
+    """A view is worth its refreshes, and fresh enough for whoever reads it."""
+    _holds(views, case)
+
+
+@pytest.mark.parametrize("case", cases("lifecycle"))
+def test_lifecycle(case: Case) -> None:
+    """Rows leave when the brief says, by a way that the schema allows."""
+    _holds(lifecycle, case)
+
+
+@pytest.mark.parametrize("case", cases("erasure"))
+def test_erasure(case: Case) -> None:
+    """Every table that knows a person says what becomes of it."""
+    _holds(erasure, case)
+
+
+@pytest.mark.parametrize("case", cases("upkeep"))
+def test_upkeep(case: Case) -> None:
+    """What other sections promise has its job, and each job something to work on."""
+    _holds(upkeep, case)
+
+
+@pytest.mark.parametrize("case", cases("sync_triggers"))
+def test_sync_triggers(case: Case) -> None:
+    """A trigger is one UPDATE of its copy, and every copy has what keeps it."""
+    _holds(sync_triggers, case)
+
+
+@pytest.mark.parametrize("case", cases("backup"))
+def test_backup(case: Case) -> None:
+    """Backups lose no more than the brief allows, lie where it allows, and are tried."""
+    _holds(backup, case)
+
+
+@pytest.mark.parametrize("case", cases("monitoring"))
+def test_monitoring(case: Case) -> None:
+    """What the design makes necessary is watched, and warns before it is too late."""
+    _holds(monitoring, case)
+
+
+@pytest.mark.parametrize("case", cases("runbooks"))
+def test_runbooks(case: Case) -> None:
+    """Every alert opens a page that is there, and every page fits the design."""
+    _holds(runbooks, case)
+
+
 @pytest.mark.parametrize("section", SECTIONS)
 def test_a_sound_design_has_no_findings(section: str) -> None:
     """No rule of any family has a word against the sound design, and each artefact has verdicts."""
-    for check in checks.rule_checks(section):
+    for check in registry.rule_checks(section):
         report = check(subject(section))
         assert report.findings == (), check
 

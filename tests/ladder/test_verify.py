@@ -218,6 +218,19 @@ def test_design_statements_share_a_sandbox_and_queries_are_prepared() -> None:
     assert engine["/queries/1"] is Status.INCONCLUSIVE
 
 
+def test_every_rung_speaks_of_every_statement() -> None:
+    """Both parsers and the engine have a verdict on each statement, in that order, however long its text is."""
+    long = "SELECT " + ", ".join(f"'{number:050}' AS c{number}" for number in range(200))
+    refused = "SELECT 1 FOR NO KEY UPDATE SKIP LOCKED NOWAIT FROM"
+
+    report = climb([Statement(f"/{at}", f"s{at}", sql) for at, sql in enumerate(("SELECT 1", long, refused))])
+
+    said = [(verdict.where, verdict.tier) for verdict in report.verdicts]
+    rungs = [Tier.PARSER, Tier.VENDOR, Tier.ENGINE]
+    expected = [(where, tier) for where in ("/0", "/1") for tier in rungs]
+    assert said == [*expected, ("/2", Tier.PARSER), ("/2", Tier.VENDOR), ("/2", Tier.NOTHING)]
+
+
 @pytest.mark.parametrize("package", ["postgast", "psycopg"])
 def test_a_missing_package_is_said_and_never_a_pass(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the grammar or the driver nothing runs, and the evidence says how to get them."""

@@ -292,6 +292,6 @@ def test_order_of_long_chain() -> None:
 def test_outline_is_one_line_a_thing() -> None:
     """The outline says keys, references and nullability of a table in one line, and breaks no line inside."""
     lines = outline(marketplace()).splitlines()
-    assert len(lines) == 1 + 1 + 1 + 5 + 5
+    assert len(lines) == 1 + 1 + 1 + 5 + 5 + 3
     assert "buyers.id" in lines[3]
     assert "last_order_id bigint? -> order.id" in lines[4]

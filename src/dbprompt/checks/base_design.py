@@ -13,6 +13,7 @@ from dbprompt.sections import SectionName
 from dbprompt.sections.schema import Schema
 
 __all__ = [
+    "ITEMS",
     "Artefact",
     "advice",
     "artefacts",
@@ -86,7 +87,7 @@ def _with_family(before: Verdict, verdict: Verdict) -> Verdict:
     return replace(before, checker=f"{before.checker}, {family}", uncovered="that it runs: rules only read")
 
 
-_ITEMS: Mapping[SectionName, Mapping[str, str]] = {
+ITEMS: Mapping[SectionName, Mapping[str, str]] = {
     "selection": {"decision": "technology decision", "supporting": "store"},
     "schema": {"enums": "enum", "tables": "table"},
     "indexes": {"indexes": "index"},
@@ -114,7 +115,7 @@ _ITEMS: Mapping[SectionName, Mapping[str, str]] = {
     "backup": {"plans": "backup", "restore_test": "restore test"},
     "upkeep": {"jobs": "job", "sync_triggers": "sync trigger"},
     "monitoring": {"thresholds": "threshold", "alerts": "alert", "tools": "tool for"},
-    "migrations": {"changes": "planned change"},
+    "migrations": {"tool": "migration files", "changes": "planned change"},
     "runbooks": {"slow_queries": "slow query case", "runbooks": "runbook"},
     "rationale": {
         "type_choices": "type choice",
@@ -134,7 +135,7 @@ def artefacts(subject: Subject) -> tuple[Artefact, ...]:
         return ()
     return tuple(
         artefact
-        for name, word in _ITEMS[subject.section].items()
+        for name, word in ITEMS[subject.section].items()
         for artefact in _artefacts(f"/{name}", word, getattr(section, name))
     )
 
@@ -152,7 +153,8 @@ def _name_of(item: object) -> str:
     table, column = getattr(item, "table", None), getattr(item, "column", None)
     if table and column:
         return f"{table}.{column}"
-    found = (getattr(item, key, None) for key in ("name", "id", "engine", "table", "metric", "event", "part", "data"))
+    keys = ("name", "id", "engine", "table", "metric", "event", "part", "data", "item")
+    found = (getattr(item, key, None) for key in keys)
     return next((str(name) for name in found if name), "")
 
 

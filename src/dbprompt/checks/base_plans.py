@@ -104,6 +104,8 @@ class Planning:
         planned: each query at each volume.
         problem: why nothing was planned; empty if something was.
         assumed: tables for whose rows nobody gave a figure.
+        estimated: the rows of each materialised view as the planner expects them at the last volume; None if it
+            could not say.
     """
 
     checker: str
@@ -112,6 +114,7 @@ class Planning:
     planned: tuple[Planned, ...] = ()
     problem: str = ""
     assumed: tuple[str, ...] = ()
+    estimated: Mapping[str, int | None] = field(default_factory=dict)
 
     def table_of(self, node: Plan) -> TableEntry | None:
         """The table that a node reads; of a partition, the partitioned table."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from dbprompt.brief import Entity, QueryNeed
 from dbprompt.checks.base_access import accesses
 from dbprompt.checks.base_matching import columns_of, places_of
 from dbprompt.checks.base_statements import Parsed, parsed
 from dbprompt.checks.base_trees import Broken, Node, words
+from dbprompt.checks.base_views import Sources, sources_of, with_views
 from dbprompt.checks.subject import Subject
 from dbprompt.sections.indexes import Indexes
 from dbprompt.sections.queries import Query
@@ -20,7 +21,7 @@ __all__ = ["Asked", "asked_queries", "descends", "shown", "sort_columns"]
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A statement with what the brief asks of it."""
+    """A statement with what the brief asks of it; `sources` says what the columns of views are made of."""
 
     query: Query
     statement: Parsed
@@ -29,6 +30,7 @@ class Asked:
     entity: Entity | None = None
     tables: tuple[Table, ...] = ()
     indexes: Indexes | None = None
+    sources: Sources = field(default_factory=dict)
 
     def unique_keys(self, table: Table) -> tuple[frozenset[str], ...]:
         """The columns of each key, unique constraint and unique index of a table."""
@@ -40,16 +42,18 @@ class Asked:
         if self.entity is None:
             return frozenset()
         pairs = ((table, column) for table in self.tables for column in columns_of(table, self.entity, attribute))
-        return frozenset((table.name, column.name) for table, column in pairs)
+        own = frozenset((table.name, column.name) for table, column in pairs)
+        return own | {column for column, made_of in self.sources.items() if made_of & own}
 
 
 def asked_queries(subject: Subject) -> Iterator[Asked]:
     """Every query of the section under check whose statement can be read; `statements` reports the others."""
-    section, schema = subject.design.queries, subject.design.schema
+    section, schema = subject.design.queries, with_views(subject.design)
+    sources = sources_of(subject.design) if section else {}
     for at, query in enumerate(section.queries if section and schema else ()):
         statement = parsed(query.sql, schema) if schema else Broken("")
         if not isinstance(statement, Broken):
-            yield _asked(subject, query, statement, f"/queries/{at}")
+            yield replace(_asked(subject, query, statement, f"/queries/{at}"), sources=sources)
 
 
 def _asked(subject: Subject, query: Query, statement: Parsed, where: str) -> Asked:

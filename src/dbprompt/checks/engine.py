@@ -23,6 +23,8 @@ from dbprompt.checks.catalogue import family_of
 from dbprompt.checks.subject import Subject
 from dbprompt.evidence import Report, Severity, Status, Verdict
 from dbprompt.render.postgres import DEFAULT_VERSION, UnsafeSqlError, ddl_statements, single_statement
+from dbprompt.render.postgres.audit import audit_statements
+from dbprompt.render.postgres.security import security_statements
 from dbprompt.render.queries import query_statements
 from dbprompt.sections import SectionName
 
@@ -35,6 +37,7 @@ _LOADED: Mapping[SectionName, tuple[SectionName, ...]] = {
     "indexes": ("schema", "indexes"),
     "views": ("schema", "views"),
     "queries": ("schema", "indexes", "views", "queries"),
+    "security": ("schema", "security"),
 }
 """The sections whose statements meet the engine, and with what they are loaded."""
 
@@ -90,7 +93,12 @@ def target_major(brief: Brief | None) -> int:
 
 def _ddl(subject: Subject, *, as_of: date, major: int) -> tuple[Statement, ...]:
     """The DDL of the section and of those before it; `where` points into the whole design."""
-    written = ddl_statements(subject.design.only(_LOADED[subject.section]), as_of=as_of, version=major)
+    design = subject.design.only(_LOADED[subject.section])
+    written = (
+        *ddl_statements(design, as_of=as_of, version=major),
+        *security_statements(design, as_of=as_of, version=major),
+        *audit_statements(design),
+    )
     return tuple(Statement(one.pointer, one.artefact, one.sql) for one in written)
 
 
@@ -124,6 +132,8 @@ def _of_section(subject: Subject, report: Report) -> Report:
     ]
     merged = [verdict for artefact in artefacts(subject) for verdict in _merged(artefact, verdicts)]
     met = {verdict.where for verdict in merged}
+    if subject.section == "security":
+        return Report(findings, tuple(merged))  # what is no role, policy or trigger has nothing to run
     left_out = not_checked(subject, checker=_CHECKER, why="not run: its text is not one statement")
     return Report(findings, (*merged, *(verdict for verdict in left_out.verdicts if verdict.where not in met)))
 

@@ -11,7 +11,7 @@ Read with PostgreSQL's own grammar. Functions and types are left to the engine.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from dbprompt.checks.base_constants import constants
@@ -20,6 +20,8 @@ from dbprompt.checks.base_trees import HOW_TO_GET, Broken, Node, column_names, e
 from dbprompt.checks.subject import Subject
 from dbprompt.evidence import Finding, Report
 from dbprompt.render.postgres import UnsafeSqlError, wrap_expression
+from dbprompt.render.postgres.security import policy_expressions
+from dbprompt.sections import SectionName
 from dbprompt.sections.schema import DefaultKind, Schema, Table
 
 __all__ = ["expressions"]
@@ -38,6 +40,7 @@ class Text:
         immutable: whether the same row has to give the same value for ever: a warning for checks, which the engine
             takes, an error elsewhere.
         forbidden: columns that it may not name.
+        subqueries: whether it may look at other rows; then the engine alone resolves its columns.
     """
 
     sql: str
@@ -47,14 +50,15 @@ class Text:
     columns: bool = True
     immutable: bool = True
     forbidden: frozenset[str] = frozenset()
+    subqueries: bool = False
 
 
 def expressions(subject: Subject) -> Report:
     """Expressions of the section under check."""
     schema = subject.design.schema
-    if schema is None or subject.section not in {"schema", "indexes"}:
+    if schema is None or subject.section not in _READ:
         return Report()
-    texts = list(_of_schema(schema) if subject.section == "schema" else _of_indexes(subject, schema))
+    texts = list(_READ[subject.section](subject, schema))
     checker = rules("expression")
     if grammar() is None:
         escapes = tuple(finding for text in texts for finding in _escapes(text))
@@ -64,7 +68,7 @@ def expressions(subject: Subject) -> Report:
     return judged(subject, findings, checker=checker, uncovered=uncovered)
 
 
-def _of_schema(schema: Schema) -> Iterator[Text]:
+def _of_schema(_: Subject, schema: Schema) -> Iterator[Text]:
     for number, table in enumerate(schema.tables):
         where = f"/tables/{number}"
         generated = frozenset(column.name for column in table.columns if column.generated is not None)
@@ -100,6 +104,22 @@ def _of_indexes(subject: Subject, schema: Schema) -> Iterator[Text]:
             yield Text(index.where, f"/indexes/{at}/where", f"predicate of index {index.name}", table)
 
 
+def _of_policies(subject: Subject, schema: Schema) -> Iterator[Text]:
+    security = subject.design.security
+    for where, policy, sql in policy_expressions(security) if security else ():
+        if (table := schema.table(policy.table)) is not None:  # access says so
+            called = f"policy {policy.name} of {policy.table}"
+            yield Text(sql, where, called, table, immutable=False, subqueries=True)
+
+
+_READ: Mapping[SectionName, Callable[[Subject, Schema], Iterator[Text]]] = {
+    "schema": _of_schema,
+    "indexes": _of_indexes,
+    "security": _of_policies,
+}
+"""The expressions of each section."""
+
+
 def _escapes(text: Text) -> tuple[Finding, ...]:
     """An expression that could leave its parentheses is never written into a script."""
     try:
@@ -117,7 +137,8 @@ def _findings(text: Text) -> Iterator[Finding]:
             return
         yield error("expressions.syntax", text.where, f"{text.called} is not one SQL expression: {tree}")
         return
-    if any(find(tree, "SubLink")):
+    looks_around = any(find(tree, "SubLink"))
+    if looks_around and not text.subqueries:
         message = f"{text.called} holds a subquery, which PostgreSQL refuses there; it can only look at its own row"
         yield error("expressions.subquery", text.where, message)
         return
@@ -130,8 +151,14 @@ def _findings(text: Text) -> Iterator[Finding]:
             "the columns of the row"
         )
         yield error("expressions.constant_check", text.where, message)
-    yield from _columns(text, tree)
+    if not (looks_around and _reads_tables(tree)):
+        yield from _columns(text, tree)
     yield from _mutable(text, tree)
+
+
+def _reads_tables(tree: Node) -> bool:
+    """Whether a subquery of it reads a table, whose columns are not those of this one."""
+    return any(find(tree, "RangeVar"))
 
 
 def _columns(text: Text, tree: Node) -> Iterator[Finding]:

@@ -41,8 +41,11 @@ def indexes(subject: Subject) -> Report:
 def _findings(subject: Subject, section: Indexes, schema: Schema) -> Iterator[Finding]:
     ways = {table.name: accesses(table, section) for table in schema.tables}
     if subject.brief is not None:
+        views = subject.design.views.views if subject.design.views else ()
+        served = {name for view in views for name in view.serves}  # they read the view, and its key is their index
         for query in subject.brief.queries:
-            yield from _query(subject, subject.brief, query, ways, schema)
+            if query.id not in served:
+                yield from _query(subject, subject.brief, query, ways, schema)
     for table in schema.tables:
         for key in table.foreign_keys:
             yield from _foreign_key(subject, table, key, ways[table.name])

@@ -209,11 +209,22 @@ def _query_verdict(
     told = [finding for _, findings in own for finding in findings]
     if any(finding.severity is Severity.ERROR for finding in told):
         return _verdict(query.statement.artefact, where, Status.FAILED, planning)
+    views = {
+        table.name: planning.estimated[table.name]
+        for one, _ in own
+        for table in (planning.tables_in(one.plan) if one.plan else ())
+        if table.name in planning.estimated
+    }
+    if unsized := [name for name, rows in views.items() if rows is None]:
+        why = f"nobody knows how many rows the view {listing(unsized)} has, so its plan says nothing"
+        return _verdict(query.statement.artefact, where, Status.INCONCLUSIVE, planning, why)
     heavy = dict.fromkeys(one.code for one in told if one.code in _OPEN and one.severity is not Severity.ADVICE)
     if heavy:
         why = f"its plan does not meet the target: see {', '.join(heavy)}"
         return _verdict(query.statement.artefact, where, Status.INCONCLUSIVE, planning, why)
-    return _verdict(query.statement.artefact, where, Status.PASSED, planning, _UNCOVERED)
+    guess = "; ".join(f"the {rows:,} rows of {name} are the planner's estimate" for name, rows in views.items())
+    uncovered = "; ".join(part for part in (_UNCOVERED, guess) if part)
+    return _verdict(query.statement.artefact, where, Status.PASSED, planning, uncovered)
 
 
 def _verdict(artefact: str, where: str, status: Status, planning: Planning, uncovered: str = "") -> Verdict:

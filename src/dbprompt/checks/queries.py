@@ -20,6 +20,7 @@ from dbprompt.checks.base_design import advice, error, judged, listing, not_chec
 from dbprompt.checks.base_queries import Asked, asked_queries, descends, shown, sort_columns
 from dbprompt.checks.base_statements import parsed
 from dbprompt.checks.base_trees import HOW_TO_GET, Broken, Node, find, function_name, grammar, words
+from dbprompt.checks.base_views import with_views
 from dbprompt.checks.query_conditions import conditions, is_filtered
 from dbprompt.checks.subject import Subject
 from dbprompt.evidence import Finding, Report
@@ -52,7 +53,7 @@ def _conditions(subject: Subject, asked: Asked) -> Iterator[Finding]:
     """What holds for every statement, whatever the brief asks: the later pages' too."""
     called = f"query {asked.query.id}"
     yield from conditions(asked.statement, called=called, where=f"{asked.where}/sql")
-    schema = subject.design.schema
+    schema = with_views(subject.design)
     later = parsed(asked.query.next_page_sql, schema) if schema and asked.query.next_page_sql else Broken("")
     if not isinstance(later, Broken):
         yield from conditions(later, called=f"the next page of {called}", where=f"{asked.where}/next_page_sql")

@@ -17,6 +17,7 @@ from dbprompt.checks.base_design import error, judged, listing, not_checked, rul
 from dbprompt.checks.base_queries import Asked, asked_queries, sort_columns
 from dbprompt.checks.base_statements import Parsed, parsed
 from dbprompt.checks.base_trees import HOW_TO_GET, Broken, find, grammar
+from dbprompt.checks.base_views import with_views
 from dbprompt.checks.subject import Subject
 from dbprompt.evidence import Finding, Report
 from dbprompt.sections.schema import Schema
@@ -32,7 +33,7 @@ _PAGES = re.compile(
 
 def query_pages(subject: Subject) -> Report:
     """How the statements of the section `queries` are read page by page."""
-    schema = subject.design.schema
+    schema = with_views(subject.design)
     if subject.section != "queries" or schema is None:
         return Report()
     checker = rules("page")

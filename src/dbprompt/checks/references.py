@@ -18,6 +18,7 @@ from dbprompt.checks.base_design import advice, error, judged, listing, rules, t
 from dbprompt.checks.base_matching import is_misshapen
 from dbprompt.checks.subject import Subject
 from dbprompt.evidence import Finding, Report
+from dbprompt.render.postgres.naming import view_key
 from dbprompt.sections.indexes import Index
 from dbprompt.sections.schema import Column, ColumnType, ForeignKey, Schema, Table
 
@@ -291,6 +292,7 @@ def _of_queries(subject: Subject) -> Iterator[Finding]:
     known = [query.id for query in subject.brief.queries] if subject.brief else []
     names = [index.name for index in indexes.indexes] if indexes else []
     keys = {f"{table.name}_pkey" for table in schema.tables} if schema else set()
+    keys |= {view_key(view.name) for view in subject.design.views.views} if subject.design.views else set()
     enums = [enum.name for enum in schema.enums] if schema else []
     for at, query in enumerate(queries.queries):
         if known and query.id not in known:

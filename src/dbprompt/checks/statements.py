@@ -11,12 +11,13 @@ Read with PostgreSQL's own grammar; whether functions exist and types fit is lef
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 from dbprompt.checks.base_design import error, judged, listing, not_checked, rules, tables_with, warning
 from dbprompt.checks.base_statements import Parsed, alias_of, parsed
 from dbprompt.checks.base_trees import HOW_TO_GET, Broken, find, grammar
+from dbprompt.checks.base_views import schemas_of_views, with_views
 from dbprompt.checks.subject import Subject
 from dbprompt.evidence import Finding, Report
 from dbprompt.render.postgres import UnsafeSqlError, single_statement, without_literals
@@ -43,29 +44,41 @@ class _Text:
     called: str
     parameters: tuple[Parameter, ...]
     listed_in: str
+    schema: Schema
+    kinds: Mapping[str, str] = field(default_factory=lambda: _KINDS)
 
 
 def statements(subject: Subject) -> Report:
-    """The statements of the section `queries`."""
-    queries, schema = subject.design.queries, subject.design.schema
-    if subject.section != "queries" or queries is None or schema is None:
+    """The statements of the sections `queries` and `views`."""
+    schema = with_views(subject.design)
+    if subject.section not in {"queries", "views"} or subject.design.section(subject.section) is None or schema is None:
         return Report()
-    texts = [text for at, query in enumerate(queries.queries) for text in _texts(at, query)]
+    texts = list(_of_queries(subject, schema) if subject.section == "queries" else _of_views(subject))
     checker = rules("statement")
     if grammar() is None:
         escapes = tuple(finding for text in texts for finding in _not_one(text))
         return Report(escapes) + not_checked(subject, checker=checker, why=HOW_TO_GET)
-    findings = [finding for text in texts for finding in (_not_one(text) or _findings(text, schema))]
+    findings = [finding for text in texts for finding in (_not_one(text) or _findings(text))]
     uncovered = "whether functions and operators exist and types fit"
     return judged(subject, findings, checker=checker, uncovered=uncovered)
 
 
-def _texts(at: int, query: Query) -> Iterator[_Text]:
-    yield _Text(query.sql, f"/queries/{at}/sql", f"query {query.id}", query.parameters, "parameters")
+def _of_queries(subject: Subject, schema: Schema) -> Iterator[_Text]:
+    for at, query in enumerate(subject.design.queries.queries if subject.design.queries else ()):
+        yield from _texts(at, query, schema)
+
+
+def _of_views(subject: Subject) -> Iterator[_Text]:
+    """A view sees the tables and the views before it."""
+    for at, view, schema in schemas_of_views(subject.design):
+        yield _Text(view.sql, f"/views/{at}/sql", f"view {view.name}", (), "", schema, {"SelectStmt": "SELECT"})
+
+
+def _texts(at: int, query: Query, schema: Schema) -> Iterator[_Text]:
+    yield _Text(query.sql, f"/queries/{at}/sql", f"query {query.id}", query.parameters, "parameters", schema)
     if query.next_page_sql is not None:
-        called = f"next_page_sql of query {query.id}"
-        parameters = query.next_page_parameters
-        yield _Text(query.next_page_sql, f"/queries/{at}/next_page_sql", called, parameters, "next_page_parameters")
+        called, where = f"next_page_sql of query {query.id}", f"/queries/{at}/next_page_sql"
+        yield _Text(query.next_page_sql, where, called, query.next_page_parameters, "next_page_parameters", schema)
 
 
 def _not_one(text: _Text) -> tuple[Finding, ...]:
@@ -79,8 +92,8 @@ def _not_one(text: _Text) -> tuple[Finding, ...]:
     return ()
 
 
-def _findings(text: _Text, schema: Schema) -> Iterator[Finding]:
-    statement = parsed(text.sql, schema)
+def _findings(text: _Text) -> Iterator[Finding]:
+    statement = parsed(text.sql, text.schema)
     if isinstance(statement, Broken):
         if hint := _placeholder(text.sql):
             yield error("statements.placeholder", text.where, f"{text.called} {hint}")
@@ -89,13 +102,14 @@ def _findings(text: _Text, schema: Schema) -> Iterator[Finding]:
         else:
             yield error("statements.syntax", text.where, f"{text.called} is no statement: {statement}")
         return
-    if statement.kind not in _KINDS or any(find(statement.tree, "IntoClause")):
-        message = f"{text.called} is a {statement.kind}; a query is one of {listing(_KINDS.values())}"
+    if statement.kind not in text.kinds or any(find(statement.tree, "IntoClause")):
+        message = f"{text.called} is a {statement.kind}; it has to be one of {listing(text.kinds.values())}"
         yield error("statements.kind", text.where, message)
         return
     yield from _literals(text, statement)
-    yield from _parameters(text, statement)
-    yield from _names(text, statement, schema)
+    if text.listed_in:
+        yield from _parameters(text, statement)
+    yield from _names(text, statement, text.schema)
 
 
 _PLACEHOLDERS = (

@@ -1,4 +1,4 @@
-"""The command line: `dbprompt design | verify | verify-migration | rules | prompts | doctor`.
+"""The command line: `dbprompt design | verify | verify-migration | rules | prompts | eval | doctor`.
 
 Exit codes: 0 done and proven; 1 wrong (SQL failed, a design stayed unproven, a lock differs); 2 bad input (a file, a
 variable, an option); 3 no answer (provider, key, recording); 4 no engine, or a package is missing.
@@ -11,7 +11,7 @@ import sys
 
 import typer
 
-from dbprompt.cli import design, doctor, prompts, rules, verify, verify_migration
+from dbprompt.cli import design, doctor, eval, prompts, rules, verify, verify_migration
 from dbprompt.cli.base import console, exit_code
 from dbprompt.errors import DbpromptError
 
@@ -34,6 +34,7 @@ app.command("verify-migration")(verify_migration.command)
 app.command("rules")(rules.command)
 app.command("doctor")(doctor.command)
 app.add_typer(prompts.app, name="prompts")
+app.add_typer(eval.app, name="eval")
 
 
 def main() -> None:

@@ -8,8 +8,8 @@ from datetime import date
 
 from dbprompt.brief import Brief
 from dbprompt.capacity import Capacity, capacity_of
-from dbprompt.checks import design_checks
 from dbprompt.checks.base_design import artefacts
+from dbprompt.checks.registry import design_checks
 from dbprompt.checks.settings import RuleSettings
 from dbprompt.checks.subject import Subject
 from dbprompt.errors import AnswerError, AskError, Problem, VariableError

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from dbprompt.checks.base_migration import MODEL, Passage, Step, Task, duration
 from dbprompt.engines.postgres.catalogue import Difference
+from dbprompt.engines.postgres.seeding import Mode, Seeds
 from dbprompt.evidence import Evidence, Exhibit, Finding, Severity, Status, Tier, Verdict
 from dbprompt.messages import Json
-from dbprompt.migration.seed import Mode, Seeds
 
 __all__ = ["RULES", "MigrationEvidence", "blocked_words", "exhibit", "rule_verdicts", "step_row", "whole_verdicts"]
 

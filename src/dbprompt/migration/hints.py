@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dbprompt.checks.base_migration import name_of
 from dbprompt.checks.sql.allow import embedded
 from dbprompt.checks.sql.tree import Node, Parsed, nodes, parse, strings
-from dbprompt.migration.tables import Hints, Reference
+from dbprompt.engines.postgres.seeding.tables import Hints, Reference
 
 __all__ = ["hints_of", "meant_to_change"]
 

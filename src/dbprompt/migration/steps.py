@@ -136,9 +136,9 @@ class StepMaker:
 
 
 def _inside(parsed: Parsed) -> Iterator[Parsed]:
-    """The statement and those in its DO body."""
+    """The statement and those in its DO body; the body of a routine that it only creates does not run."""
     yield parsed
-    for text in embedded(parsed):
+    for text in embedded(parsed) if parsed.kind == "DoStmt" else ():
         found = parse(text)
         yield from found if isinstance(found, tuple) else ()
 
@@ -157,7 +157,7 @@ def _safe_forms(step: Step) -> Iterator[str]:
         yield "CONCURRENTLY: it waits for writers, they do not wait for it"
     if parsed.kind == "VariableSetStmt" and body.get("name") == "lock_timeout":
         yield "lock_timeout"
-    if _changes(parsed) and _batched(step):
+    if (_changes(parsed) or step.changed) and _batched(step):
         yield BATCHED
     for kind, name, definition in commands(step):
         yield from _safe_command(step, kind, name, definition)

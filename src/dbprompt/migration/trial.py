@@ -16,14 +16,15 @@ from dbprompt.checks.sql.tree import Parsed
 from dbprompt.engines.base import Limits, Needs
 from dbprompt.engines.postgres import PostgresEngine
 from dbprompt.engines.postgres.catalogue import Catalogue, differences, snapshot
+from dbprompt.engines.postgres.contents import Contents, read, same
 from dbprompt.engines.postgres.sandbox import PostgresSandbox
+from dbprompt.engines.postgres.seeding import Mode, Seeds, seed
+from dbprompt.engines.postgres.seeding.tables import Hints
 from dbprompt.errors import SetupError
 from dbprompt.evidence import Finding, Report, Severity
-from dbprompt.migration.contents import Contents, losses, read, same
+from dbprompt.migration.contents import losses
 from dbprompt.migration.evidence import MigrationEvidence, exhibit, rule_verdicts, whole_verdicts
 from dbprompt.migration.hints import hints_of, meant_to_change
-from dbprompt.migration.seed import Mode, Seeds, seed
-from dbprompt.migration.tables import Hints
 from dbprompt.migration.walk import Walk, adds_required, go_through, run_again, run_together
 
 __all__ = ["Trial"]

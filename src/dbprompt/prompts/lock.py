@@ -29,6 +29,7 @@ __all__ = [
     "check_lock",
     "entry_of",
     "exported_schema_hash",
+    "move_label",
     "read_lock",
     "versions_in",
     "write_lock",
@@ -126,10 +127,21 @@ def versions_in(root: Traversable) -> dict[str, Traversable]:
     return {f"{family}@{folder.name}": folder for family, _, folder in ordered}
 
 
-def check_lock(root: Traversable, schema_hash: SchemaHash = exported_schema_hash) -> tuple[Change, ...]:
-    """Every difference between the prompts under a root and their lock; nothing means that all is as published."""
+def check_lock(
+    root: Traversable, schema_hash: SchemaHash = exported_schema_hash, *, only: str = ""
+) -> tuple[Change, ...]:
+    """Every difference between the prompts under a root and their lock; nothing means that all is as published.
+
+    Args:
+        root: the folder of the families.
+        schema_hash: where the output schemas' hashes come from.
+        only: `name@version`; looks at this version alone.
+    """
     lock = read_lock(root)
     folders = versions_in(root)
+    if only:
+        entries = {name: entry for name, entry in lock.versions.items() if name == only}
+        lock, folders = Lock(entries), {name: folder for name, folder in folders.items() if name == only}
     changes: list[Change] = []
     for name, folder in folders.items():
         locked = lock.versions.get(name)
@@ -169,6 +181,25 @@ def write_lock(root: Path, schema_hash: SchemaHash = exported_schema_hash, *, fo
     lock = Lock(new, _labels(old, list(new)))
     (root / LOCK_FILE).write_text(_toml(lock), encoding="utf-8", newline="\n")
     return lock
+
+
+def move_label(root: Path, family: str, label: str, version: str) -> Lock:
+    """Points a label at a locked version; `latest` moves by itself.
+
+    Raises:
+        PromptError: there is no such label, or no such locked version.
+    """
+    lock = read_lock(root)
+    movable = [name for name in LABELS if name != "latest"]
+    if label not in movable:
+        raise PromptError(f"label {label!r} cannot be moved by hand; there is {', '.join(movable)}")
+    locked = [name.split("@")[1] for name in lock.versions if name.split("@")[0] == family]
+    if version not in locked:
+        raise PromptError(f"{family}@{version} is not locked; locked are {', '.join(locked) or 'none'} of {family!r}")
+    labels = {**lock.labels, family: {**lock.labels.get(family, {}), label: version}}
+    moved = Lock(lock.versions, labels)
+    (root / LOCK_FILE).write_text(_toml(moved), encoding="utf-8", newline="\n")
+    return moved
 
 
 def _labels(old: Lock, names: list[str]) -> dict[str, dict[str, str]]:

@@ -136,8 +136,9 @@ class _Walk:
     def _body(self, body: list[nodes.Node], here: _Here) -> None:
         for node in body:
             match node:
-                case nodes.Output() if not here.fenced and any(_leaks(part, here.tainted) for part in node.nodes):
-                    self.leaks.append(f"{here.path}, line {node.lineno}")
+                case nodes.Output() if not here.fenced:
+                    leaking = (part for part in node.nodes if _leaks(part, here.tainted))
+                    self.leaks += [f"{here.path}, line {part.lineno}" for part in leaking]
                 case nodes.For():
                     hot = _names_in(node.target) if _leaks(node.iter, here.tainted) else frozenset()
                     self._body([*node.body, *node.else_], replace(here, tainted=here.tainted | hot))

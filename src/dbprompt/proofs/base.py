@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 
-from dbprompt.checks.engine import target_major
+from dbprompt.checks.engine import target_engine, target_major
 from dbprompt.checks.sql import tree
 from dbprompt.checks.sql.allow import Route, rule
 from dbprompt.checks.sql.setup import needs
@@ -21,6 +21,9 @@ from dbprompt.render.postgres import UnsafeSqlError, ddl_statements
 from dbprompt.sections import SectionName
 
 __all__ = ["NoStageError", "Stage", "stage"]
+
+
+_FAMILY = {"postgresql", "timescaledb"}
 
 
 class NoStageError(Exception):
@@ -61,7 +64,12 @@ class Stage:
 
 @contextmanager
 def stage(
-    subject: Subject, *, as_of: date, sections: Sequence[SectionName] = ("schema", "indexes"), roles: bool = False
+    subject: Subject,
+    *,
+    as_of: date,
+    sections: Sequence[SectionName] = ("schema", "indexes"),
+    roles: bool = False,
+    extensions: Sequence[str] = (),
 ) -> Iterator[Stage]:
     """Lends out a sandbox into which the DDL of these sections was loaded.
 
@@ -70,10 +78,13 @@ def stage(
         as_of: the day that partitions are counted from.
         sections: whose DDL is loaded.
         roles: whether roles will be made: they belong to the whole server, so it gets one to itself.
+        extensions: what operations need beyond the DDL; one that is not here is left out.
 
     Raises:
         NoStageError: no engine is here, or a statement of the DDL did not run (its own section says why).
     """
+    if (target := target_engine(subject)) not in _FAMILY:
+        raise NoStageError(f"the design is for {target}, and the engine that is built in is PostgreSQL")
     major = target_major(subject.brief)
     try:
         engine = PostgresEngine.of(major)
@@ -85,12 +96,15 @@ def stage(
     parsed = [one for statement in statements for one in _parsed(statement.sql)]
     wanted = needs(parsed)
     here = engine.installation.major
-    with engine.sandbox(Needs(wanted.extensions, roles=roles or wanted.roles), Limits()) as sandbox:
+    everything = wanted.extensions | frozenset(extensions)
+    with engine.sandbox(Needs(everything, roles=roles or wanted.roles), Limits()) as sandbox:
         ready = Stage(sandbox, "" if major == here else f"on {here} instead of {major}")
         for statement, one in zip(statements, parsed, strict=True):
             outcome = _load(sandbox, one)
             if not outcome.ok:
                 raise NoStageError(f"{statement.artefact} did not load: {outcome.message}")
+        for name in extensions:
+            _load(sandbox, _parsed(f"CREATE EXTENSION IF NOT EXISTS {name}")[0])
         yield ready
 
 

@@ -16,26 +16,36 @@ from dbprompt.render.mermaid import er_diagram
 from dbprompt.render.plans import plan_markdown
 from dbprompt.render.postgres import type_name
 from dbprompt.render.selection import selection_markdown
-from dbprompt.sections import DatabaseDesign
+from dbprompt.sections import DatabaseDesign, SectionName
 from dbprompt.sections.queries import Query
 
-__all__ = ["report_markdown"]
+__all__ = ["made_markdown", "report_markdown", "report_parts"]
+
+
+def report_parts(
+    design: DatabaseDesign, evidence: Evidence, about: Background
+) -> tuple[tuple[SectionName, tuple[str, ...]], ...]:
+    """The report as Markdown paragraphs, part by part, each with the section that it is about; empty for the rest."""
+    parts = (
+        ("", _asked(about)),
+        ("selection", _decision(design)),
+        ("", _volumes(about)),
+        ("schema", _tables(design)),
+        ("indexes", _indexes(design)),
+        ("queries", _queries(design, about.brief)),
+        ("queries", _plans(evidence)),
+        *((name, chapter(design, about)) for name, chapter in CHAPTERS.items()),
+    )
+    return tuple((name, found) for name, part in parts if (found := tuple(each for each in part if each)))
 
 
 def report_markdown(design: DatabaseDesign, evidence: Evidence, about: Background) -> str:
     """The whole report."""
     parts = [
         *_opening(evidence, about),
-        *_asked(about),
-        *_decision(design),
-        *_volumes(about),
-        *_tables(design),
-        *_indexes(design),
-        *_queries(design, about.brief),
-        *_plans(evidence),
-        *(part for chapter in CHAPTERS for part in chapter(design, about)),
+        *(each for _, part in report_parts(design, evidence, about) for each in part),
         *_evidence(evidence),
-        *_made(about),
+        *made_markdown(about),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -199,7 +209,8 @@ def _evidence(evidence: Evidence) -> Iterator[str]:
         )
 
 
-def _made(about: Background) -> Iterator[str]:
+def made_markdown(about: Background) -> Iterator[str]:
+    """Where the answers come from, and what they cost."""
     yield "## How this was made"
     prompt = f" with {code(about.prompt)}" if about.prompt else ""
     yield f"Answers: {text(about.provenance) or 'unknown'}{prompt}."

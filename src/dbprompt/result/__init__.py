@@ -19,6 +19,7 @@ from dbprompt.render.evidence import evidence_rows, evidence_summary
 from dbprompt.render.folder import files_of
 from dbprompt.render.html import result_html
 from dbprompt.render.markdown import text
+from dbprompt.render.page import report_page
 from dbprompt.render.postgres import DEFAULT_VERSION
 from dbprompt.render.report import report_markdown
 from dbprompt.result.folder import MANIFEST, fingerprint, write_folder
@@ -71,6 +72,7 @@ class Result:
         about = self._background()
         files = {
             "README.md": report_markdown(self.design, self.evidence, about),
+            "report.html": report_page(self.design, self.evidence, about),
             **files_of(self.design, about),
             "design.json": self.design.model_dump_json(indent=2, exclude_none=True) + "\n",
         }

@@ -55,6 +55,8 @@ def _fill(folder: Path, files: Mapping[str, str]) -> None:
         file = folder / relative
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(content, encoding="utf-8", newline="\n")
+        if file.suffix == ".sh":
+            file.chmod(0o755)
 
 
 def _swap(fresh: Path, target: Path, aside: Path) -> None:

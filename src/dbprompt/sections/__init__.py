@@ -33,17 +33,17 @@ SectionName: TypeAlias = str
 SECTIONS: dict[SectionName, type[Section]] = {
     "selection": Selection,
     "schema": Schema,
-    "indexes": Indexes,
     "views": Views,
+    "indexes": Indexes,
     "queries": Queries,
     "caching": Caching,
     "lifecycle": Lifecycle,
     "security": Security,
     "infrastructure": Infrastructure,
-    "scaling": Scaling,
     "backup": Backup,
     "upkeep": Upkeep,
     "monitoring": Monitoring,
+    "scaling": Scaling,
     "migrations": Migrations,
     "runbooks": Runbooks,
     "rationale": Rationale,
@@ -53,20 +53,20 @@ SECTIONS: dict[SectionName, type[Section]] = {
 NEEDS: Mapping[SectionName, tuple[SectionName, ...]] = {
     "selection": (),
     "schema": ("selection",),
-    "indexes": ("schema",),
     "views": ("schema",),
-    "queries": ("indexes", "views"),
+    "indexes": ("views",),
+    "queries": ("indexes",),
     "caching": ("queries",),
     "lifecycle": ("schema",),
     "security": ("schema",),
-    "infrastructure": ("schema",),
-    "scaling": ("caching", "infrastructure"),
+    "infrastructure": ("queries", "security"),
     "backup": ("infrastructure",),
-    "upkeep": ("indexes", "views", "lifecycle"),
+    "upkeep": ("indexes", "lifecycle"),
     "monitoring": ("infrastructure", "lifecycle"),
-    "migrations": ("indexes",),
+    "scaling": ("caching", "monitoring"),
+    "migrations": ("upkeep",),
     "runbooks": ("backup", "monitoring"),
-    "rationale": ("schema",),
+    "rationale": ("indexes",),
 }
 """What each section builds on, and is asked for after. Sections that do not need each other are asked for at once."""
 
@@ -75,7 +75,7 @@ def all_needs(name: SectionName) -> tuple[SectionName, ...]:
     """What a section builds on, with what that builds on, in the order of a document.
 
     >>> all_needs("queries")
-    ('selection', 'schema', 'indexes', 'views')
+    ('selection', 'schema', 'views', 'indexes')
     """
     below = {need for direct in NEEDS[name] for need in (direct, *all_needs(direct))}
     return tuple(section for section in SECTIONS if section in below)
@@ -88,21 +88,21 @@ with warnings.catch_warnings():
     class DatabaseDesign(BaseModel):
         """A design. A section that was not asked for is None."""
 
-        model_config = ConfigDict(extra="forbid", frozen=True)
+        model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
         selection: Selection | None = None
         schema: Schema | None = None  # type: ignore[assignment]
-        indexes: Indexes | None = None
         views: Views | None = None
+        indexes: Indexes | None = None
         queries: Queries | None = None
         caching: Caching | None = None
         lifecycle: Lifecycle | None = None
         security: Security | None = None
         infrastructure: Infrastructure | None = None
-        scaling: Scaling | None = None
         backup: Backup | None = None
         upkeep: Upkeep | None = None
         monitoring: Monitoring | None = None
+        scaling: Scaling | None = None
         migrations: Migrations | None = None
         runbooks: Runbooks | None = None
         rationale: Rationale | None = None

@@ -48,7 +48,7 @@ class RestoreTest(Part):
 class Backup(Section):
     """All backups."""
 
-    plans: Annotated[tuple[BackupPlan, ...], Field(min_length=1)]
+    plans: Annotated[tuple[BackupPlan, ...], Field(min_length=1, max_length=20)]
     restore_mb_per_s: Annotated[
         float, Field(gt=0, le=100_000, description="assumed speed of a restore, decimal megabytes a second")
     ]

@@ -56,7 +56,7 @@ CronSchedule: TypeAlias = Annotated[
 class Part(BaseModel):
     """A frozen piece of a section; a key that it does not know is an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 class Section(Part):

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from dbprompt.sections.base import Identifier, Part, QueryId, Section, TableName, Words, asked
 
 __all__ = ["CachedThing", "Caching"]
+
+_PART = r"(?:[A-Za-z0-9_]+|\{[a-z_][a-z0-9_]*\})"
+_NAMED = re.compile(r"\{([a-z_][a-z0-9_]*)\}")
 
 
 class CachedThing(Part):
@@ -16,17 +20,22 @@ class CachedThing(Part):
 
     name: Identifier
     kind: Literal["query", "row", "session", "page"]
-    query: Annotated[QueryId | None, Field(description="kind query: the id of the brief's query")] = None
+    query: Annotated[QueryId | None, Field(description="kind query, or the query that fills a page: its id")] = None
     table: Annotated[TableName | None, Field(description="kind row: the table that the rows are of")] = None
     store: Literal["redis", "memcached", "cdn", "application"]
-    key: Annotated[str, Field(min_length=1, max_length=200, description="key with named parts: product:{product_id}")]
+    key: Annotated[
+        str,
+        StringConstraints(max_length=200, pattern=rf"^/?{_PART}(?:[:/._-]{_PART})*$"),
+        Field(description="words and named parts in braces, parted by a colon or slash: book:{book_id}"),
+    ]
     ttl_s: Annotated[int, Field(ge=1, le=31_536_000, description="time to live in seconds")]
     invalidated_by: Annotated[
         Literal["expiry", "write", "event", "logout", "purge"],
         Field(description="what ends it before its time; expiry: nothing does"),
     ]
     invalidating_tables: Annotated[
-        tuple[TableName, ...], Field(description="tables whose writes make it stale; [] for sessions")
+        tuple[TableName, ...],
+        Field(description="tables whose writes make it stale; [] for sessions", json_schema_extra=asked),
     ] = ()
     reason: Words = ""
 
@@ -37,6 +46,11 @@ class CachedThing(Part):
         if self.kind == "row" and self.table is None:
             raise ValueError("kind row needs the name of a table")
         return self
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The named parts of the key, in their order."""
+        return tuple(_NAMED.findall(self.key))
 
 
 class Caching(Section):

@@ -51,8 +51,25 @@ class Pool(Part):
     pool_size: Annotated[int, Field(ge=1, le=10_000, description="server connections of each pooler instance")]
     reserve_size: Annotated[int, Field(ge=0, le=10_000)] = 0
     instances: Annotated[int, Field(ge=1, le=1_000, description="pooler instances; tool application: its servers")] = 1
-    max_client_connections: Annotated[int, Field(ge=1, le=1_000_000)]
+    max_client_connections: Annotated[int, Field(ge=1, le=1_000_000, description="client connections of each instance")]
+    session_settings: Annotated[
+        Literal["none", "per_transaction", "per_session"],
+        Field(
+            description="how the application sets what row policies and statements read, such as a tenant's id: "
+            "per_transaction (SET LOCAL) or per_session; none: nothing is set"
+        ),
+    ] = "none"
     reason: Words = ""
+
+    @property
+    def server_connections(self) -> int:
+        """Connections to the database that all instances may open: instances x (pool_size + reserve_size)."""
+        return self.instances * (self.pool_size + self.reserve_size)
+
+    @property
+    def client_connections(self) -> int:
+        """Connections of clients that all instances accept."""
+        return self.instances * self.max_client_connections
 
 
 class OtherCost(Part):
@@ -82,3 +99,12 @@ class Infrastructure(Section):
     def primary(self) -> Node | None:
         """The node that takes writes."""
         return next((node for node in self.nodes if node.role == "primary"), None)
+
+    @property
+    def standbys(self) -> tuple[Node, ...]:
+        """The nodes that wait to take over."""
+        return self.having("sync_standby", "async_standby")
+
+    def having(self, *roles: str) -> tuple[Node, ...]:
+        """The nodes of these roles, in their order."""
+        return tuple(node for node in self.nodes if node.role in roles)

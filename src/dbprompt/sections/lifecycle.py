@@ -8,7 +8,10 @@ from pydantic import Field
 
 from dbprompt.sections.base import ColumnName, Days, Part, Section, TableName, Words, asked
 
-__all__ = ["Erasure", "Lifecycle", "TableLifecycle"]
+__all__ = ["PERIOD_DAYS", "Erasure", "Lifecycle", "TableLifecycle"]
+
+PERIOD_DAYS = {"day": 1, "week": 7, "month": 31, "quarter": 92, "year": 366}
+"""The longest that the period of a partition is."""
 
 
 class TableLifecycle(Part):

@@ -39,12 +39,14 @@ _NEEDS: dict[str, tuple[str, ...]] = {
     "drop_index": ("index_name",),
     "add_enum_value": ("enum", "value"),
 }
+_MAY_HAVE: dict[str, tuple[str, ...]] = {"set_not_null": ("backfill",)}
+_PARTS = frozenset(part for parts in _NEEDS.values() for part in parts)
 
 
 class Backfill(Part):
     """Fills a column of existing rows, batch by batch, each in its own transaction; it can be resumed."""
 
-    expression: Annotated[SqlExpression, Field(description="the value, from columns of the same row")]
+    expression: Annotated[SqlExpression, Field(description="the value, from columns of the same row; never null")]
     batch_rows: Annotated[int, Field(ge=100, le=1_000_000)] = 5_000
     pause_ms: Annotated[int, Field(ge=0, le=60_000)] = 50
 
@@ -58,7 +60,7 @@ class PlannedChange(Part):
     column: Annotated[Identifier | None, Field(description="the column that is there")] = None
     new_column: Annotated[Column | None, Field(description="the column that is added, or its new type")] = None
     new_name: Identifier | None = None
-    backfill: Backfill | None = None
+    backfill: Annotated[Backfill | None, Field(description="set_not_null: only if rows are null today")] = None
     check: Check | None = None
     foreign_key: ForeignKey | None = None
     index: Index | None = None
@@ -74,6 +76,10 @@ class PlannedChange(Part):
             raise ValueError(f"a change of kind {self.kind} needs {' and '.join(missing)}")
         if self.kind != "add_enum_value" and self.table is None:
             raise ValueError(f"a change of kind {self.kind} needs its table")
+        used = {*_NEEDS[self.kind], *_MAY_HAVE.get(self.kind, ())}
+        idle = sorted(name for name in _PARTS - used if getattr(self, name) is not None)
+        if idle:
+            raise ValueError(f"a change of kind {self.kind} has no {' and no '.join(idle)}; write null")
         return self
 
 

@@ -73,6 +73,6 @@ class Tool(Part):
 class Monitoring(Section):
     """Thresholds, alerts, tools."""
 
-    thresholds: Annotated[tuple[Threshold, ...], Field(min_length=1)]
-    alerts: Annotated[tuple[Alert, ...], Field(min_length=1)]
+    thresholds: Annotated[tuple[Threshold, ...], Field(min_length=1, max_length=len(Metric))]
+    alerts: Annotated[tuple[Alert, ...], Field(min_length=1, max_length=60)]
     tools: Annotated[tuple[Tool, ...], Field(json_schema_extra=asked)] = ()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
 __all__ = ["entity_matches", "name_matches", "normal"]
 
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
+@lru_cache(maxsize=4096)
 def normal(name: str) -> str:
     """Lower-cased, camelCase split, schema prefix dropped, the last word singular.
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from dbprompt.sections.base import Identifier, Part, QueryId, Section, SqlStatement, asked
+from dbprompt.sections.base import Identifier, Part, QueryId, Section, SqlStatement, Words, asked
 from dbprompt.sections.schema import ColumnType
 
 __all__ = ["Parameter", "Queries", "Query"]
@@ -33,6 +33,7 @@ class Query(Part):
     ] = None
     next_page_parameters: tuple[Parameter, ...] = ()
     uses_index: Annotated[Identifier | None, Field(description="index that should serve it; null for a key")] = None
+    note: Annotated[Words, Field(description="what makes it fast or safe, in one sentence")] = ""
 
 
 class Queries(Section):

@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from dbprompt.sections.base import ColumnName, Part, Section, TableName, Words, asked
+from dbprompt.sections.schema import ColumnType
 
-__all__ = ["Assumption", "ConstraintChoice", "OpenQuestion", "Rationale", "Risk", "TypeChoice"]
+__all__ = ["Assumption", "ConstraintChoice", "DataKind", "OpenQuestion", "Rationale", "Risk", "TypeChoice"]
+
+DataKind: TypeAlias = Literal[
+    "ids", "money", "time", "status", "text", "json", "search", "location", "measure", "other"
+]
+Said: TypeAlias = Annotated[Words, Field(min_length=1)]
+ColumnPath: TypeAlias = Annotated[
+    str,
+    StringConstraints(pattern=r"^[a-z_][a-z0-9_]*\.[a-z_][a-z0-9_]*$", max_length=127),
+    Field(description="table.column"),
+]
 
 
 class TypeChoice(Part):
     """Which type one kind of data gets, which one it does not, and why."""
 
-    data: Literal["ids", "money", "time", "status", "text", "json", "search", "location", "measure", "other"]
-    chosen: Annotated[Words, Field(min_length=1)]
-    avoided: Annotated[Words, Field(min_length=1)]
-    reason: Annotated[Words, Field(min_length=1)]
-    columns: Annotated[
-        tuple[Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]*\.[a-z_][a-z0-9_]*$")], ...],
-        Field(min_length=1, description="the columns it is used for, as table.column"),
-    ]
+    data: DataKind
+    chosen: Annotated[tuple[ColumnType, ...], Field(min_length=1, description="the types that its columns have")]
+    avoided: Annotated[tuple[ColumnType, ...], Field(min_length=1, description="the types that were weighed and left")]
+    reason: Said
+    columns: Annotated[tuple[ColumnPath, ...], Field(min_length=1, description="the columns it is about")]
 
 
 class ConstraintChoice(Part):
@@ -30,29 +38,29 @@ class ConstraintChoice(Part):
     table: TableName
     kind: Literal["primary_key", "foreign_key", "not_null", "check", "unique", "exclusion"]
     columns: Annotated[tuple[ColumnName, ...], Field(min_length=1)]
-    reason: Annotated[Words, Field(min_length=1)]
+    reason: Said
 
 
 class Assumption(Part):
     """Something that the brief does not say and the design takes for granted."""
 
-    assumption: Annotated[Words, Field(min_length=1)]
+    assumption: Said
     if_wrong: Annotated[Words, Field(min_length=1, description="what changes in the design")]
 
 
 class Risk(Part):
     """Something that could go wrong."""
 
-    risk: Annotated[Words, Field(min_length=1)]
+    risk: Said
     likelihood: Literal["low", "medium", "high"]
     impact: Literal["low", "medium", "high"]
-    mitigation: Annotated[Words, Field(min_length=1)]
+    mitigation: Said
 
 
 class OpenQuestion(Part):
     """Something to ask the customer."""
 
-    question: Annotated[Words, Field(min_length=1)]
+    question: Said
     affects: Annotated[Words, Field(min_length=1, description="what depends on the answer")]
 
 

@@ -36,11 +36,11 @@ class Runbook(Part):
     name: Identifier
     kind: Literal["incident", "restore", "failover", "migration", "maintenance"]
     when: Annotated[Words, Field(min_length=1)]
-    steps: Annotated[tuple[Step, ...], Field(min_length=2)]
+    steps: Annotated[tuple[Step, ...], Field(min_length=2, max_length=20)]
 
 
 class Runbooks(Section):
     """All procedures."""
 
-    slow_queries: Annotated[tuple[SlowQueryCase, ...], Field(json_schema_extra=asked)] = ()
-    runbooks: Annotated[tuple[Runbook, ...], Field(min_length=1)]
+    slow_queries: Annotated[tuple[SlowQueryCase, ...], Field(max_length=20, json_schema_extra=asked)] = ()
+    runbooks: Annotated[tuple[Runbook, ...], Field(min_length=1, max_length=40)]

@@ -110,7 +110,10 @@ class AuditEvent(Part):
     tables: Annotated[tuple[TableName, ...], Field(description="data events: the tables")] = ()
     means: Literal["trigger", "pgaudit", "server_log", "application"]
     level: Literal["all", "errors", "slow"] = "all"
-    keep_days: Days
+    keep_days: Annotated[Days, Field(description="records younger than this are never deleted")]
+    read_by: Annotated[
+        tuple[Identifier, ...], Field(description="by trigger: roles that may read the record; [] for the owner alone")
+    ] = ()
 
     @model_validator(mode="after")
     def _means_can_see_it(self) -> Self:
@@ -120,6 +123,8 @@ class AuditEvent(Part):
             )
         if self.event in {"data_changes", "data_reads"} and not self.tables:
             raise ValueError(f"{self.event} needs the tables")
+        if self.read_by and self.means != "trigger":
+            raise ValueError(f"roles are granted a record by trigger only; write read_by [] for {self.means}")
         return self
 
 
@@ -148,3 +153,22 @@ class Security(Section):
     fields: Annotated[tuple[FieldProtection, ...], Field(json_schema_extra=asked)] = ()
     audit: Annotated[tuple[AuditEvent, ...], Field(json_schema_extra=asked)] = ()
     compliance: Annotated[tuple[ComplianceAnswer, ...], Field(json_schema_extra=asked)] = ()
+
+    def role(self, name: str) -> Role | None:
+        """The role of this name."""
+        return next((role for role in self.roles if role.name == name), None)
+
+    @property
+    def recorded(self) -> dict[str, int]:
+        """The tables whose changes a trigger records, and for how many days."""
+        kept: dict[str, int] = {}
+        for event in self.audit:
+            for table in event.tables if event.means == "trigger" else ():
+                kept[table] = max(event.keep_days, kept.get(table, 0))
+        return kept
+
+    def masked(self, table: str) -> tuple[str, ...]:
+        """The columns of a table whose stored value is no reader's business: what is not left to access control."""
+        return tuple(
+            field.column for field in self.fields if field.table == table and field.protection != "access_control"
+        )

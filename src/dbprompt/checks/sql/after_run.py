@@ -7,7 +7,7 @@ Better: one index for each order of columns, the shorter one dropped where a lon
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from dbprompt.checks.base import Statement
@@ -111,13 +111,19 @@ class _Index:
 
 def index_findings(steps: Sequence[tuple[Statement, Parsed]], catalogue: Catalogue) -> Iterator[Finding]:
     """Indexes that another one covers, if one of both comes from these statements."""
-    if not any(_may_index(parsed) for _, parsed in steps):
+    about = _by_relation(steps)
+    if not about:
         return
     indexes = [_index(row) for row in catalogue.rows(_INDEXES)]
-    makers = {index.name: maker for index in indexes if (maker := _maker(index, steps)) is not None}
+    makers = {
+        index.name: maker for index in indexes if (maker := _maker(index, about.get(index.table, []))) is not None
+    }
+    beside: dict[str, list[tuple[int, _Index]]] = {}  # the indexes of one table
+    for number, index in enumerate(indexes):
+        beside.setdefault(index.oid, []).append((number, index))
     reported: set[str] = set()
     for late, index in reversed(list(enumerate(indexes))):
-        for early, other in enumerate(indexes):
+        for early, other in beside[index.oid]:
             twin = other.covers(index) and index.covers(other)
             if early == late or other.name in reported or not other.covers(index) or (twin and early > late):
                 continue
@@ -143,11 +149,19 @@ def _index(row: tuple[str | None, ...]) -> _Index:
     )  # fmt: skip
 
 
-def _maker(index: _Index, steps: Sequence[tuple[Statement, Parsed]]) -> Statement | None:
-    """The statement that made an index, as far as names tell."""
-    made: Callable[[Parsed], bool] = _makes_constraint if index.constraint else _is_index
-    for statement, parsed in reversed(steps):
-        if _relation(parsed.body.get("relation")) != index.table or not made(parsed):
+def _by_relation(steps: Iterable[tuple[Statement, Parsed]]) -> dict[str, list[tuple[Statement, Parsed]]]:
+    """The statements that may have made an index, by table."""
+    found: dict[str, list[tuple[Statement, Parsed]]] = {}
+    for statement, parsed in steps:
+        if _may_index(parsed):
+            found.setdefault(_relation(parsed.body.get("relation")), []).append((statement, parsed))
+    return found
+
+
+def _maker(index: _Index, about: Sequence[tuple[Statement, Parsed]]) -> Statement | None:
+    """The statement that made an index, as far as names tell: the latest about its table."""
+    for statement, parsed in reversed(about):
+        if _is_index(parsed) is (index.constraint is not None):
             continue
         if index.constraint or str(parsed.body.get("idxname", "")) == index.name:
             return statement

@@ -10,12 +10,13 @@ else, so text that hides from the tree (dynamic SQL in a DO block) gets no furth
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from dbprompt.checks.base import QUERY_KINDS
-from dbprompt.checks.sql.tree import Broken, Node, Parsed, nodes, parse, parse_plpgsql, strings
+from dbprompt.checks.sql.forbidden import forbidden
+from dbprompt.checks.sql.routines import embedded, is_plpgsql
+from dbprompt.checks.sql.tree import Node, Parsed, nodes, strings
 from dbprompt.messages import Json
 
 __all__ = ["ROLE_KINDS", "Route", "Ruling", "embedded", "is_plpgsql", "may_be_proven", "rule"]
@@ -97,25 +98,19 @@ _FOREIGN = {
     "AlterForeignServerStmt", "AlterUserMappingStmt", "CreateForeignServerStmt", "CreateForeignTableStmt",
     "CreateUserMappingStmt", "DropUserMappingStmt",
 }  # fmt: skip
-_FORBIDDEN_FUNCTIONS = (
-    "pg_read_file", "pg_read_binary_file", "pg_stat_file", "pg_ls_", "pg_file_", "pg_logdir_ls", "lo_import",
-    "lo_export", "dblink",
-)  # fmt: skip
 _OPERATIONS = (
     "pg_terminate_backend", "pg_cancel_backend", "pg_reload_conf", "pg_rotate_logfile", "pg_promote", "pg_switch_wal",
     "pg_create_restore_point", "pg_backup_", "pg_wal_replay_", "pg_create_physical_replication_slot",
     "pg_create_logical_replication_slot", "pg_drop_replication_slot", "pg_copy_", "pg_logical_", "pg_replication_",
     "pg_log_backend_memory_contexts", "pg_import_system_collations", "pg_stat_reset", "pg_stat_statements_reset",
 )  # fmt: skip
-_DANGEROUS_MEMBERSHIPS = {"pg_execute_server_program", "pg_read_server_files", "pg_write_server_files"}
-_LANGUAGES = {"sql", "plpgsql"}
 
 
 def rule(statement: Parsed) -> Ruling:
     """Says how one statement may meet the engine."""
-    forbidden = _forbidden(statement)
-    if forbidden:
-        return Ruling(Route.FORBIDDEN, forbidden)
+    reason = forbidden(statement)
+    if reason:
+        return Ruling(Route.FORBIDDEN, reason)
     kind, body = statement.kind, statement.body
     if kind in _OUTSIDE:
         return Ruling(Route.OUTSIDE, f"it is about {_OUTSIDE[kind]}, beyond the one database of the sandbox")
@@ -137,68 +132,6 @@ def may_be_proven(statement: Parsed) -> bool:
     """Whether a superuser may try it where the sandbox's role has no right to: it holds no expression to evaluate."""
     has_expression = any(key in {"FuncCall", "A_Expr", "SelectStmt"} for key, _ in nodes(statement.body))
     return statement.kind in _PROVE_IF_NO_RIGHT and not has_expression
-
-
-def embedded(statement: Parsed) -> tuple[str, ...]:
-    """The SQL inside a function or DO body, as far as a parser can see it; dynamic SQL stays hidden."""
-    language, body = _routine(statement)
-    if language == "sql" and body:
-        return (body,)
-    if language == "plpgsql" and body:
-        tree = parse_plpgsql(statement.sql)
-        if not isinstance(tree, Broken):
-            return tuple(str(node["query"]) for key, node in nodes(tree) if key == "PLpgSQL_expr" and "query" in node)
-    return ()
-
-
-def is_plpgsql(statement: Parsed) -> bool:
-    """Whether it is a function, procedure or DO with a plpgsql body."""
-    language, body = _routine(statement)
-    return language == "plpgsql" and bool(body)
-
-
-def _forbidden(statement: Parsed) -> str:
-    """Why nothing like this may ever run; empty if it may."""
-    for kind, body in ((statement.kind, statement.body), *nodes(statement.body)):
-        reason = _forbidden_node(kind, body)
-        if reason:
-            return reason
-    for text in embedded(statement):
-        inside = parse(text)
-        if isinstance(inside, Broken):
-            inside = parse(f"SELECT {text}")  # a bare expression of plpgsql
-        for each in inside if isinstance(inside, tuple) else ():
-            reason = _forbidden(each)
-            if reason:
-                return f"in its body: {reason}"
-    return ""
-
-
-def _forbidden_node(kind: str, body: Node) -> str:
-    match kind:
-        case "CopyStmt" if body.get("is_program"):
-            return "COPY runs a program of the server; use COPY ... FROM STDIN or TO STDOUT"
-        case "CopyStmt" if body.get("filename"):
-            return "COPY reads or writes a file of the server; use COPY ... FROM STDIN or TO STDOUT"
-        case "LoadStmt":
-            return "LOAD loads a library into the server"
-        case "CreatePLangStmt":
-            return "it brings a language of its own; use sql or plpgsql"
-        case "CreateExtensionStmt" if str(body.get("extname", "")).endswith("u") and str(body["extname"])[:2] == "pl":
-            return f"{body['extname']} is an untrusted language; use sql or plpgsql"
-        case "CreateFunctionStmt" | "DoStmt":
-            return _language_problem(body)
-        case "CreateRoleStmt" | "AlterRoleStmt":
-            for name in _true_options(body) & {"superuser", "isreplication"}:
-                return f"a role with {name.removeprefix('is').upper()} may do anything; grant what it needs instead"
-        case "GrantRoleStmt":
-            for name in _granted_roles(body) & _DANGEROUS_MEMBERSHIPS:
-                return f"{name} reaches the server's files and programs"
-        case "FuncCall":
-            name = (strings(body.get("funcname")) or ("",))[-1].lower()
-            if name.startswith(_FORBIDDEN_FUNCTIONS):
-                return f"{name}() reaches files or other servers"
-    return ""
 
 
 def _special(kind: str, body: Node) -> Ruling | None:
@@ -272,46 +205,3 @@ def _ownership(body: Node) -> Ruling | None:
     if len(commands) == 1 and commands[0].get("subtype") == "AT_ChangeOwner":
         return _gift(commands[0].get("newowner"))
     return None
-
-
-def _routine(statement: Parsed) -> tuple[str, str]:
-    """The language and the body text of a CREATE FUNCTION or DO."""
-    if statement.kind not in {"CreateFunctionStmt", "DoStmt"}:
-        return "", ""
-    options = statement.body.get("options" if statement.kind == "CreateFunctionStmt" else "args")
-    language, body = ("plpgsql", "") if statement.kind == "DoStmt" else ("", "")
-    for name, argument in _options(options):
-        texts = [str(node["sval"]) for key, node in nodes(argument) if key == "String" and "sval" in node]
-        if name == "language" and texts:
-            language = texts[0].lower()
-        elif name == "as" and texts:
-            body = texts[0]
-    return language, body
-
-
-def _language_problem(body: Node) -> str:
-    kind = "CreateFunctionStmt" if "funcname" in body else "DoStmt"
-    language, _ = _routine(Parsed("", kind, body))
-    if language in {"c", "internal"} or (language.endswith("u") and language[:2] == "pl"):
-        return f"language {language} runs outside the database's rules; use sql or plpgsql"
-    return ""
-
-
-def _options(tree: Json) -> Iterator[tuple[str, Json]]:
-    for item in tree if isinstance(tree, list) else ():
-        element = item.get("DefElem") if isinstance(item, dict) else None
-        if isinstance(element, dict):
-            yield str(element.get("defname", "")), element.get("arg")
-
-
-def _true_options(body: Node) -> set[str]:
-    return {
-        name
-        for name, argument in _options(body.get("options"))
-        for key, node in nodes(argument)
-        if key == "Boolean" and node.get("boolval")
-    }
-
-
-def _granted_roles(body: Node) -> set[str]:
-    return {str(node.get("priv_name", "")) for key, node in nodes(body.get("granted_roles")) if key == "AccessPriv"}

@@ -13,6 +13,7 @@ from dbprompt.checks.sql import allow, sqlglot_parser, tree
 from dbprompt.checks.sql.advice import advise_syntax
 from dbprompt.checks.sql.allow import Route, Ruling
 from dbprompt.checks.sql.dump import without_data
+from dbprompt.checks.sql.routines import is_plpgsql
 from dbprompt.checks.sql.sqlglot_parser import Opinion, Said
 from dbprompt.checks.sql.tree import Broken, Parsed
 from dbprompt.errors import MissingExtraError
@@ -77,26 +78,37 @@ class GrammarRung:
         return tuple(found)
 
     def climb(self, statement: Statement) -> Step:
-        """Parses one statement and asks the allow-list."""
-        opinion = sqlglot_parser.opine(statement.sql, "postgres") if statement.sql.strip() else Opinion(Said.EMPTY)
+        """Parses one statement with both parsers and asks the allow-list."""
+        return self.with_opinion(self.read(statement))
+
+    def read(self, statement: Statement) -> Step:
+        """Parses one statement with PostgreSQL's own grammar and asks the allow-list: what an engine waits for."""
         native = self._parse(statement.sql)
-        report = Report(verdicts=(opinion_verdict(statement, opinion),))
         if native is None:
-            return Step(statement, None, None, report + _no_grammar(statement, opinion))
+            return Step(statement, None, None, Report())
         if isinstance(native, Broken):
-            return Step(statement, None, None, report + _broken(statement, native))
+            return Step(statement, None, None, _broken(statement, native))
         if len(native) != 1:
-            return Step(statement, None, None, report + _wrong_count(statement, len(native)))
-        if opinion.said in {Said.REFUSED, Said.EMPTY}:
-            report = _outvoted(statement, opinion)
+            return Step(statement, None, None, _wrong_count(statement, len(native)))
         ruling = allow.rule(native[0])
-        report += (
+        report = (
             _accepted(statement)
             + _body(statement, native[0])
             + _kind_problem(statement, native[0])
             + _ruled(statement, ruling)
         )
         return Step(statement, native[0], ruling, report)
+
+    def with_opinion(self, step: Step) -> Step:
+        """A step with sqlglot's opinion in front. Beside the native grammar it decides nothing, so it may come late."""
+        statement = step.statement
+        opinion = sqlglot_parser.opine(statement.sql, "postgres") if statement.sql.strip() else Opinion(Said.EMPTY)
+        if step.parsed is not None and opinion.said in {Said.REFUSED, Said.EMPTY}:
+            return replace(step, report=_outvoted(statement, opinion) + step.report)
+        said = Report(verdicts=(opinion_verdict(statement, opinion),))
+        if not self.available:
+            said += _no_grammar(statement, opinion)
+        return replace(step, report=said + step.report)
 
     def _parse(self, sql: str) -> tuple[Parsed, ...] | Broken | None:
         return tree.parse(sql) if self.available else None
@@ -166,7 +178,7 @@ def _accepted(statement: Statement) -> Report:
 
 def _body(statement: Statement, parsed: Parsed) -> Report:
     """What the plpgsql parser makes of a body. It does not know the tables, so its refusal is not the last word."""
-    if not allow.is_plpgsql(parsed):
+    if not is_plpgsql(parsed):
         return Report()
     inside = tree.parse_plpgsql(parsed.sql)
     if isinstance(inside, Broken):

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 
 from dbprompt.checks.base import Statement
 from dbprompt.checks.sql.advice import Catalogue
-from dbprompt.checks.sql.allow import embedded, is_plpgsql
+from dbprompt.checks.sql.routines import embedded, is_plpgsql
 from dbprompt.checks.sql.tree import Node, Parsed, nodes, parse
 from dbprompt.evidence import Finding, Severity
 
@@ -19,14 +19,18 @@ __all__ = ["missing_tables"]
 
 def missing_tables(routines: Iterable[tuple[Statement, Parsed]], catalogue: Catalogue) -> Iterator[Finding]:
     """A warning for every table that a plpgsql body names and that does not exist by now."""
-    routines = tuple(routines)
+    steps = tuple(routines)
+    bodies = [step for step in steps if is_plpgsql(step[1])]
+    if not bodies:
+        return
     transitions = {
         str(node.get("name"))
-        for _, parsed in routines
+        for _, parsed in steps
+        if parsed.kind == "CreateTrigStmt"
         for kind, node in nodes(parsed.body)
         if kind == "TriggerTransition"
     }
-    for statement, parsed in routines:
+    for statement, parsed in bodies:
         for name in sorted(_named(parsed) - transitions):
             if not catalogue.rows("SELECT 1 FROM pg_class WHERE relname = $1", name):
                 message = f"its body names table {name}, which does not exist: the first call will fail."
@@ -35,8 +39,6 @@ def missing_tables(routines: Iterable[tuple[Statement, Parsed]], catalogue: Cata
 
 def _named(parsed: Parsed) -> set[str]:
     """Tables that the statements of a body read or write, without those that it makes itself."""
-    if not is_plpgsql(parsed):
-        return set()
     named: set[str] = set()
     own: set[str] = set()
     for text in embedded(parsed):

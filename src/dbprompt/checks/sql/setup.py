@@ -24,7 +24,7 @@ def parse_setup(rung: GrammarRung, sql: str, *, root: str = "/setup") -> tuple[P
     """
     parsed = []
     for number, statement in enumerate(rung.split(sql)):
-        step = rung.climb(statement)
+        step = rung.read(statement)
         if step.parsed is None or not step.may_run:
             findings = [finding for finding in step.report.findings if finding.severity is not Severity.ADVICE]
             moved = [replace(finding, where=f"{root}/{number}") for finding in findings]

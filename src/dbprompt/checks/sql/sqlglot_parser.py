@@ -11,14 +11,18 @@ import logging
 import threading
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cache
+from functools import cache, lru_cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sqlglot import exp
 
-__all__ = ["DIALECTS", "Opinion", "Said", "checker", "opine", "split", "trees"]
+__all__ = ["DIALECTS", "SHORT", "Opinion", "Said", "checker", "opine", "split", "trees"]
+
+SHORT = 4_000
+"""Characters up to which a text is read at once, and its opinion kept: a design's tables are asked about section
+after section."""
 
 # Names that people use, and sqlglot's own.
 DIALECTS = {
@@ -80,6 +84,15 @@ def checker() -> str:
 
 def opine(sql: str, dialect: str) -> Opinion:
     """Parses one statement (or more: the worst counts)."""
+    return _kept_opinion(sql, dialect) if len(sql) <= SHORT else _opinion(sql, dialect)
+
+
+@lru_cache(maxsize=512)
+def _kept_opinion(sql: str, dialect: str) -> Opinion:
+    return _opinion(sql, dialect)
+
+
+def _opinion(sql: str, dialect: str) -> Opinion:
     checker()
     from sqlglot import exp, parse
     from sqlglot.errors import SqlglotError

@@ -140,19 +140,17 @@ def parse_plpgsql(sql: str) -> Json | Broken:
 
 def nodes(tree: Json) -> Iterator[tuple[str, Node]]:
     """Every node of a tree with its kind."""
-    waiting: list[Json] = [tree]
+    waiting: list[Json] = list(tree) if isinstance(tree, list) else [tree]
     while waiting:
         one = waiting.pop()
         if isinstance(one, dict):
             for key, value in one.items():
                 if isinstance(value, dict):
-                    if key[:1].isupper():
+                    if "A" <= key[:1] <= "Z":
                         yield key, value
                     waiting.append(value)
                 elif isinstance(value, list):
-                    waiting.append(value)
-        elif isinstance(one, list):
-            waiting.extend(one)
+                    waiting += value
 
 
 def strings(tree: Json) -> tuple[str, ...]:

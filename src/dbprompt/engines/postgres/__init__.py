@@ -121,7 +121,9 @@ class PostgresEngine:
                 if server is not None:
                     server.stop()
                 server = self._servers[roles] = (
-                    BorrowedServer(self.installation) if self.installation.dsn else Server(self.installation)
+                    BorrowedServer(self.installation)
+                    if self.installation.dsn
+                    else Server(self.installation, ahead=not roles)
                 )
             return server
 

@@ -11,9 +11,11 @@ import itertools
 import os
 import secrets
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 
 from dbprompt.engines.postgres.binaries import Installation
+from dbprompt.engines.postgres.homes import Home, drop_home
 from dbprompt.engines.postgres.wire import Wire
 from dbprompt.errors import EngineError, EngineUnavailableError
 
@@ -82,8 +84,22 @@ class BorrowedServer:
         """A name for a database and its role that no other process has."""
         return f"dbprompt_{self._run}_{next(self._names)}"
 
-    def create_home(self, name: str) -> None:
-        """A role that can do nothing by itself, and a database that it owns."""
+    def take_home(self, statement_seconds: float) -> Home:
+        """A role that can do nothing by itself, and a database that it owns. None is made ahead on this server."""
+        name = self.new_name()
+        try:
+            self._create_home(name)
+        except BaseException:
+            with contextlib.suppress(EngineError):
+                self.discard_home(name, ())
+            raise
+        return Home(name)
+
+    def discard_home(self, name: str, roles: Iterable[str]) -> None:
+        """Throws a sandbox's database away, at once."""
+        drop_home(self.administer, name, roles, lambda: self.alive)
+
+    def _create_home(self, name: str) -> None:
         password = self._passwords[name] = secrets.token_hex(16)
         self.administer(f"CREATE ROLE {name} LOGIN PASSWORD '{password}'")
         self.administer(f"GRANT {name} TO CURRENT_USER")  # or we could not make it an owner

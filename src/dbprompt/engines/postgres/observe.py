@@ -22,6 +22,8 @@ UNSET_LOCK_TIMEOUT = "1999ms"
 _OUTSIDE_ONLY = {"25001", "2D000"}  # cannot run inside a transaction block; ends a transaction of its own
 _LOCK_TIMED_OUT = "55P03"
 _STEP = "dbprompt_step"
+_FLUSH = "SELECT pg_catalog.pg_stat_force_next_flush()"
+_FIRST_WITH_FLUSH = 15
 _LOOK = """
 SELECT c.oid, n.nspname, c.relname, c.relkind, pg_catalog.pg_relation_filenode(c.oid), i.indrelid,
        pg_catalog.pg_stat_get_numscans(c.oid), pg_catalog.pg_stat_get_xact_numscans(c.oid),
@@ -144,10 +146,13 @@ class Observer:
         self._sandbox = sandbox
         self._watching = watching
         sandbox.run(f"SET lock_timeout = '{UNSET_LOCK_TIMEOUT}'")
+        if watching and sandbox.server.installation.major >= _FIRST_WITH_FLUSH:
+            sandbox.rows(_FLUSH)  # whoever read the rows before: counts that come later would be the next statement's
         self._before = self.relations() if watching else {}
 
     def relations(self) -> Relations:
         """All relations as the sandbox's own session sees them now."""
+        self._flush()
         return {int(row[0] or 0): _relation(row) for row in self._sandbox.look(_LOOK)}
 
     def run(self, sql: str, *, bare: bool = False) -> Observation:
@@ -185,6 +190,7 @@ class Observer:
             return self._seen(outcome, setting, {}, may=None)
         seen = self._seen(outcome, setting, self._locks())
         committed = sandbox.run("COMMIT")
+        self._flush()
         return seen if committed.ok else self._seen(committed, setting, seen.locks)
 
     def _outside(self, sql: str, setting: Setting) -> Observation:
@@ -199,6 +205,13 @@ class Observer:
             outcome = sandbox.run(sql)
         locks = {oid: max(map(LockMode.of, modes)) for oid, modes in onlooker.modes.items()}
         return self._seen(outcome, setting, locks, may=False, waits=onlooker.waited_for_writer)
+
+    def _flush(self) -> None:
+        """Has the session hand in its counts; by itself it does so once a second, in the middle of something else."""
+        sandbox = self._sandbox
+        can = sandbox.server.installation.major >= _FIRST_WITH_FLUSH
+        if self._watching and can and not sandbox.in_transaction:
+            sandbox.look(_FLUSH)
 
     def _setting(self) -> Setting:
         if not self._watching:

@@ -17,16 +17,19 @@ from dbprompt.engines.postgres.account import Account
 __all__ = ["create", "remove", "stop_postmaster", "sweep"]
 
 _PREFIX = "dbprompt-pg-"
+_NEWBORN = "dbprompt-new-"  # not locked yet: whoever sweeps has to leave it alone
 _LOCK = "lock"
 _NEWBORN_SECONDS = 60.0
 
 
 def create(base: Path, account: Account) -> tuple[Path, int]:
     """Makes a run directory, and the open lock that has to be held as long as it is in use."""
-    path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=base))
-    lock = os.open(path / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+    newborn = Path(tempfile.mkdtemp(prefix=_NEWBORN, dir=base))
+    path = newborn.with_name(_PREFIX + newborn.name.removeprefix(_NEWBORN))
+    lock = os.open(newborn / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    account.take(path)
+    account.take(newborn)
+    newborn.rename(path)
     return path, lock
 
 
@@ -37,7 +40,7 @@ def remove(path: Path) -> None:
 
 def sweep(base: Path) -> None:
     """Removes what dead processes left behind, and stops a postmaster that still runs in there."""
-    for path in base.glob(f"{_PREFIX}*"):
+    for path in (*base.glob(f"{_PREFIX}*"), *base.glob(f"{_NEWBORN}*")):
         with contextlib.suppress(OSError):
             if _is_stale(path):
                 stop_postmaster(path)
@@ -47,6 +50,8 @@ def sweep(base: Path) -> None:
 def _is_stale(path: Path) -> bool:
     if os.getuid() not in {0, path.stat().st_uid}:
         return False
+    if path.name.startswith(_NEWBORN):
+        return time.time() - path.stat().st_mtime > _NEWBORN_SECONDS
     try:
         lock = os.open(path / _LOCK, os.O_RDWR)
     except FileNotFoundError:

@@ -2,42 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
-import locale
-import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from dbprompt.engines.base import Answer, Limits, Outcome
 from dbprompt.engines.postgres.borrowed import BorrowedServer
+from dbprompt.engines.postgres.deadline import Deadline
 from dbprompt.engines.postgres.extensions import Extensions
+from dbprompt.engines.postgres.homes import quoted, session_options
+from dbprompt.engines.postgres.outcomes import STOPPED, limit_of_this_machine, outcome
 from dbprompt.engines.postgres.server import Server
-from dbprompt.engines.postgres.wire import Reply, Watch, Wire, condition_name
+from dbprompt.engines.postgres.wire import Reply, Watch, Wire
 from dbprompt.errors import EngineError
 
 __all__ = ["PostgresSandbox"]
 
-_GONE_SECONDS = 5.0
-_LENIENCE_SECONDS = 0.5  # the server's own time-out comes first; ours is for statements that switched it off
-# Classes of SQLSTATE that say something about the engine's state and nothing about the statement.
-_UNDECIDED_CLASSES = ("08", "53", "57", "58", "XX")
-_UNDECIDED_CODES = {"25P02", "55P03", "40001", "40P01"}
-_NO_RIGHT = "42501"
-# Words about this server's build, or about a stand-in, and not about the statement.
-_NOT_BUILT_IN = ("in this build", "by this build", "to be built with", "has no handler")
-# A library that only a start of the server loads, a compression and a locale: this machine's limits as well.
-_NOT_HERE = (
-    (re.compile(r"must be loaded via \W?shared_preload_libraries"), "this server does not preload its library"),
-    (re.compile(r'invalid value for parameter "\w+_compression": "(lz4|zstd)"'), "this server is built without it"),
-    (
-        re.compile(
-            r'(?:collation|create locale) "(?P<locale>[a-z]{2,3}_[A-Z]{2})(?:[.@][\w.@-]+)?"'
-            r".*(?:does not exist|No such file)"
-        ),
-        "this machine does not have the operating system's locale of that name",
-    ),
-)
-_STOPPED = "57014"
 _FILE_SETTINGS = {"config_file", "data_directory", "external_pid_file", "hba_file", "ident_file"}
 
 
@@ -55,14 +34,14 @@ class PostgresSandbox:
         self.server = server
         self.limits = limits
         self._began = time.monotonic()
-        self._wire: Wire | None = None
-        self._admin: Wire | None = None
+        self._work: Iterator[None] | None = None
         self._roles: set[str] = set()
         self._block_roles: set[str] = set()  # made in the transaction block that is open
         self._type_numbers: dict[str, int] = {}
-        self.name = server.new_name()
+        home = server.take_home(limits.statement_seconds)
+        self.name = home.name
+        self._wire, self._admin = home.wire, home.admin
         try:
-            server.create_home(self.name)
             self.extensions = Extensions(self.admin, self.name, extensions, borrowed=server.borrowed)
         except BaseException:
             self.close()
@@ -104,6 +83,15 @@ class PostgresSandbox:
             numbers.append(number)
         return self._attempt(lambda wire, watch: wire.parse(sql, numbers, watch=watch))
 
+    def meanwhile(self, work: Iterator[None]) -> None:
+        """Gives us something to do while the engine works: `work` is taken a step further each time we would wait.
+
+        Steps have to be short: no deadline is looked after while one lasts.
+        """
+        self._work = work
+        if self._wire is not None:
+            self._wire.meanwhile = work
+
     def fetch(self, sql: str) -> tuple[Outcome, list[tuple[str | None, ...]]]:
         """Runs one statement as the role that owns the database, and keeps its rows, which have to be few."""
         kept: list[tuple[str | None, ...]] = []
@@ -141,8 +129,8 @@ class PostgresSandbox:
             seconds = self.limits.statement_seconds
             admin.query(f"SET LOCAL statement_timeout = '{seconds}s'")
             admin.query("SET LOCAL lock_timeout = '1s'")
-            watch = _Watch(self, admin)
-            return _outcome(admin.query(sql, watch=watch), seconds, "proven as superuser and rolled back")
+            watch = Deadline(self, admin)
+            return outcome(admin.query(sql, watch=watch), seconds, "proven as superuser and rolled back")
         finally:
             admin.query("ROLLBACK")
 
@@ -214,9 +202,8 @@ class PostgresSandbox:
         if self.server.borrowed:
             return Outcome(Answer.UNDECIDED, message=f'parameter "{name}" is not tried on a server that is in use')
         complaint = "" if value is None else self.server.check_setting(name, value)
-        for words, reason in _NOT_HERE:
-            if _names_a_limit(words, complaint):
-                return Outcome(Answer.UNDECIDED, message=f"{complaint}: {reason}")
+        if reason := limit_of_this_machine(complaint):
+            return Outcome(Answer.UNDECIDED, message=f"{complaint}: {reason}")
         if complaint:
             return Outcome(Answer.REFUSED, "22023", "invalid_parameter_value", complaint)
         return Outcome(Answer.ACCEPTED, note=note)
@@ -258,10 +245,7 @@ class PostgresSandbox:
                     self.end(wire)
                 wire.close()
         self._wire = self._admin = None
-        self._wait_until_alone()
-        self._drop_database()
-        for role in (*self._roles, self.name):
-            self.server.administer(f"DROP ROLE IF EXISTS {quoted(role)}")
+        self.server.discard_home(self.name, self._roles)
 
     def _attempt(self, send: Callable[[Wire, Watch], Reply]) -> Outcome:
         if time.monotonic() - self._began > self.limits.total_seconds:
@@ -273,17 +257,17 @@ class PostgresSandbox:
             if self._wire is None:
                 raise
             return Outcome(Answer.UNDECIDED, message=f"after a statement that broke the connection: {error}")
-        watch = _Watch(self, wire)
+        watch = Deadline(self, wire)
         reply = send(wire, watch)
         if watch.ended:
-            reply.code = _STOPPED
-        return _outcome(reply, self.limits.statement_seconds)
+            reply.code = STOPPED
+        return outcome(reply, self.limits.statement_seconds)
 
     def _connected(self) -> Wire:
         if self._wire is None or not self._wire.alive:
-            seconds = self.limits.statement_seconds
-            options = (f"statement_timeout={int(seconds * 1000)}", "lock_timeout=2000")
+            options = session_options(self.limits.statement_seconds)
             self._wire = self.server.connect(user=self.name, database=self.name, options=options)
+            self._wire.meanwhile = self._work
         return self._wire
 
     def end(self, wire: Wire) -> None:
@@ -306,85 +290,3 @@ class PostgresSandbox:
             admin.query("SET search_path = pg_catalog")
             self._type_numbers[name] = int(found[0][0] or 0)
         return self._type_numbers[name]
-
-    def _wait_until_alone(self) -> None:
-        """Waits for the backends to be gone: DROP DATABASE would sleep a tenth of a second for them.
-
-        A sandbox that flooded the lock table makes even this question fail until its backend is gone.
-        """
-        until = time.monotonic() + _GONE_SECONDS
-        while time.monotonic() < until and self.server.alive:
-            with contextlib.suppress(EngineError):
-                if not self.server.administer("SELECT 1 FROM pg_stat_activity WHERE datname = $1", self.name):
-                    return
-            time.sleep(0.001)
-
-    def _drop_database(self) -> None:
-        try:
-            self.server.administer(f"DROP DATABASE IF EXISTS {self.name} WITH (FORCE)")
-        except EngineError:  # its owner may have declared it a template
-            self.server.administer(f"ALTER DATABASE {self.name} IS_TEMPLATE false")
-            self.server.administer(f"DROP DATABASE {self.name} WITH (FORCE)")
-
-
-class _Watch:
-    """Ends a statement that runs too long or writes too much, though it switched the server's limits off."""
-
-    def __init__(self, sandbox: PostgresSandbox, wire: Wire) -> None:
-        self._sandbox = sandbox
-        self._wire = wire
-        self._ended_at = 0.0
-
-    @property
-    def ended(self) -> bool:
-        """Whether the statement was ended by us."""
-        return self._ended_at > 0
-
-    def __call__(self, seconds: float) -> None:
-        limits = self._sandbox.limits
-        if self.ended:
-            if seconds > self._ended_at + _GONE_SECONDS:
-                self._sandbox.give_up()
-                raise EngineError("A statement could not be ended, so its temporary PostgreSQL was stopped.")
-        elif seconds > limits.statement_seconds + _LENIENCE_SECONDS or self._sandbox.disk_bytes() > limits.disk_bytes:
-            self._ended_at = seconds
-            self._sandbox.end(self._wire)
-
-
-def quoted(name: str) -> str:
-    """A name as a quoted identifier."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def _names_a_limit(words: re.Pattern[str], message: str) -> bool:
-    """Whether a message is one of those; a locale has to be a real one, `en_US` and not `xx_YY`."""
-    found = words.search(message)
-    named = found.groupdict().get("locale") if found else None
-    return found is not None and (named is None or named.lower() in locale.locale_alias)
-
-
-def _outcome(reply: Reply, seconds: float, note: str = "") -> Outcome:
-    if reply.ok:
-        return Outcome(Answer.ACCEPTED, seconds=reply.seconds, note=note)
-    undecided = reply.code[:2] in _UNDECIDED_CLASSES or reply.code in _UNDECIDED_CODES
-    if reply.code == _NO_RIGHT:  # a superuser might be allowed to, except for what nobody may
-        undecided = reply.message.startswith(("permission denied", "must be")) and "system catalog" not in reply.message
-    if any(words in f"{reply.message} {reply.detail}" for words in _NOT_BUILT_IN):
-        undecided = True
-    message = reply.message
-    for words, reason in _NOT_HERE:
-        if _names_a_limit(words, message):
-            undecided, message = True, f"{message}: {reason}"
-    if reply.code in {_STOPPED, "57P01"}:
-        message = f"it did not end within {seconds:g} s, or wrote too much: it was stopped"
-    return Outcome(
-        Answer.UNDECIDED if undecided else Answer.REFUSED,
-        code=reply.code,
-        condition=condition_name(reply.code),
-        message=message,
-        detail=reply.detail,
-        hint=reply.hint,
-        position=reply.position,
-        seconds=reply.seconds,
-        note=note if not undecided else "",
-    )

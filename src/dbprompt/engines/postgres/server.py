@@ -9,11 +9,13 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from dbprompt.engines.postgres import guardian, run_directory, template
 from dbprompt.engines.postgres.account import Account, runtime_base
 from dbprompt.engines.postgres.binaries import Installation
+from dbprompt.engines.postgres.homes import Ask, Home, Homes
 from dbprompt.engines.postgres.programs import environment, reachable
 from dbprompt.engines.postgres.wire import Wire
 from dbprompt.errors import EngineError
@@ -37,6 +39,10 @@ _STOP_SECONDS = 10.0
 class Server:
     """A temporary PostgreSQL, ours alone.
 
+    Args:
+        installation: the programs it runs from.
+        ahead: whether homes of sandboxes are made ahead.
+
     Attributes:
         installation: the programs it runs from.
         directory: its run directory; `data` and the socket lie in it.
@@ -45,8 +51,9 @@ class Server:
 
     borrowed = False
 
-    def __init__(self, installation: Installation) -> None:
+    def __init__(self, installation: Installation, *, ahead: bool = True) -> None:
         self.installation = installation
+        self._homes = Homes(self, ahead=ahead)
         self._account = Account.choose()
         self._owner = os.getpid()
         self._names = itertools.count(1)
@@ -74,11 +81,19 @@ class Server:
         """A name for a database and its role."""
         return f"dbprompt_{next(self._names)}"
 
-    def create_home(self, name: str) -> None:
+    def take_home(self, statement_seconds: float) -> Home:
+        """An empty database of its own for a sandbox."""
+        return self._homes.take(statement_seconds)
+
+    def discard_home(self, name: str, roles: Iterable[str]) -> None:
+        """Throws a sandbox's database away, with the roles that it made."""
+        self._homes.discard(name, roles)
+
+    def create_home(self, name: str, ask: Ask) -> None:
         """A role that can do nothing by itself, and a database that it owns."""
-        self.administer(f"CREATE ROLE {name} LOGIN")
+        ask(f"CREATE ROLE {name} LOGIN")
         strategy = "STRATEGY file_copy" if self.installation.major >= 15 else ""
-        self.administer(f"CREATE DATABASE {name} OWNER {name} TEMPLATE {template.PARENT} {strategy}")
+        ask(f"CREATE DATABASE {name} OWNER {name} TEMPLATE {template.PARENT} {strategy}")
 
     def disk_bytes(self, name: str) -> int:
         """How much room a database takes by now; the holes in files that were only made longer take none."""
@@ -103,7 +118,7 @@ class Server:
         """Runs a statement of our own outside every sandbox."""
         with self._lock:
             if self._admin is None or not self._admin.alive:
-                self._admin = self._connect_patiently()
+                self._admin = self.connect_patiently()
             return self._admin.ask(sql, *values)
 
     def check_setting(self, name: str, value: str) -> str:
@@ -123,6 +138,7 @@ class Server:
         """Stops the postmaster and removes everything of it."""
         if self._owner != os.getpid():
             return  # a forked child holds no server
+        self._homes.stop()
         with self._lock:
             if self._admin is not None:
                 self._admin.close()
@@ -171,7 +187,7 @@ class Server:
             env=environment(), pass_fds=(lock,), start_new_session=True,
         )  # fmt: skip
 
-    def _connect_patiently(self) -> Wire:
+    def connect_patiently(self) -> Wire:
         """The superuser's connection; waits while the server starts, recovers, or is short of shared memory."""
         until = time.monotonic() + _START_SECONDS
         while True:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import select
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -19,6 +19,7 @@ Watch: TypeAlias = Callable[[float], None]
 
 _PIECE = 200
 _TICK_SECONDS = 0.2
+_NOTHING = object()
 _FIELDS = pq.DiagnosticField
 
 
@@ -27,7 +28,6 @@ class Reply:
     """What the server said to one message."""
 
     rows: list[tuple[str | None, ...]] = field(default_factory=list)
-    parameters: tuple[int, ...] = ()
     command: str = ""
     code: str = ""
     message: str = ""
@@ -79,6 +79,7 @@ class Wire:
             self._connection.finish()
             raise EngineError(f"No connection to the temporary PostgreSQL: {message}")
         self.pid = self._connection.backend_pid
+        self.meanwhile: Iterator[None] | None = None  # taken a step further whenever we would wait
         self._watched = 0.0
         self._poll = select.poll()
         self._poll.register(self._connection.socket, select.POLLIN)
@@ -128,11 +129,7 @@ class Wire:
     def parse(self, sql: str, types: Sequence[int], *, watch: Watch | None = None) -> Reply:
         """Has one statement parsed and analysed under the given parameter types (0: to be inferred)."""
         self._connection.send_prepare(b"", sql.encode(), list(types))
-        reply = self._collect(watch)
-        if reply.ok:
-            self._connection.send_describe_prepared(b"")
-            reply = self._collect(watch)
-        return reply
+        return self._collect(watch)
 
     def _in_pieces(self) -> None:
         """Has rows delivered piece by piece, so that a large answer is never held in memory."""
@@ -153,7 +150,6 @@ class Wire:
                     connection.put_copy_end()
                 case pq.ExecStatus.COMMAND_OK:
                     reply.command = (result.command_status or b"").decode(errors="replace")
-                    reply.parameters = tuple(result.param_type(index) for index in range(result.nparams))
                 case pq.ExecStatus.FATAL_ERROR:
                     _note_error(result, reply)
             if connection.status != pq.ConnStatus.OK:
@@ -176,6 +172,10 @@ class Wire:
 
     def _wait(self, watch: Watch | None, began: float) -> None:
         self._tick(watch, began)
+        while self.meanwhile is not None and not self._poll.poll(0):
+            if next(self.meanwhile, _NOTHING) is _NOTHING:
+                self.meanwhile = None
+            self._tick(watch, began)
         if self._poll.poll(_TICK_SECONDS * 1000):
             with contextlib.suppress(errors.OperationalError):  # the server hung up: the next result says why
                 self._connection.consume_input()

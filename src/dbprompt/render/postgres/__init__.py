@@ -19,9 +19,12 @@ from dbprompt.render.postgres.base import (
 )
 from dbprompt.render.postgres.extensions import extension_statements
 from dbprompt.render.postgres.indexes import index_comment, index_statements
+from dbprompt.render.postgres.lifecycle import lifecycle_statements
 from dbprompt.render.postgres.outline import outline
+from dbprompt.render.postgres.sync_triggers import sync_statements
 from dbprompt.render.postgres.tables import creation_order, schema_statements
 from dbprompt.render.postgres.types import column_type, default_sql, type_name
+from dbprompt.render.postgres.views import view_statements
 from dbprompt.sections import DatabaseDesign
 
 __all__ = [
@@ -68,6 +71,9 @@ def ddl_statements(design: DatabaseDesign, *, as_of: date, version: int = DEFAUL
         *extension_statements(design),
         *schema_statements(design, design.schema, as_of=as_of, version=version),
         *(index_statements(design.indexes) if design.indexes else ()),
+        *(view_statements(design.views) if design.views else ()),
+        *lifecycle_statements(design),
+        *(sync_statements(design.upkeep) if design.upkeep else ()),
     )
 
 
@@ -80,6 +86,14 @@ _TITLES: dict[StatementKind, str] = {
     "foreign_key": "Foreign keys of tables that refer to each other",
     "comment": "Comments",
     "index": "Indexes",
+    "view": "Materialized views",
+    "trigger": "Triggers",
+}
+_ALONE = {"table", "index", "foreign_key", "function", "trigger", "view"}
+_OF_SECTION = {
+    "views": "Materialized views",
+    "lifecycle": "Partitions to come and rows to go",
+    "upkeep": "Stored copies that follow their source",
 }
 
 
@@ -106,6 +120,8 @@ def schema_sql(
 
 
 def _title(statement: Statement) -> str:
+    if statement.section in _OF_SECTION and statement.kind != "extension":
+        return _OF_SECTION[statement.section]
     is_of_index = statement.section == "indexes" and statement.kind == "comment"
     return _TITLES["index" if is_of_index else statement.kind]
 
@@ -116,7 +132,7 @@ def _paragraphs(statements: Iterator[Statement]) -> Iterator[str]:
     last = ""
     for statement in statements:
         joins = statement.kind == last or (statement.kind == "comment" and last == "index")
-        if run and not (joins and statement.kind not in {"table", "index", "foreign_key"}):
+        if run and not (joins and statement.kind not in _ALONE):
             yield "\n".join(run)
             run = []
         run.append(statement.sql + ";")

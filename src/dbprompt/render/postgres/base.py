@@ -28,8 +28,9 @@ __all__ = [
 MAX_NAME = 63
 
 StatementKind: TypeAlias = Literal[
-    "extension", "function", "enum", "table", "foreign_key", "partition", "index", "comment"
-]
+    "extension", "function", "enum", "table", "foreign_key", "partition", "index", "comment", "view", "trigger",
+    "role", "owner", "grant", "policy", "record",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,6 +85,9 @@ def needs(design: DatabaseDesign) -> Iterator[Need]:
         indexed = design.schema.table(index.table) if design.schema else None
         for extension in _of_index(index, indexed):
             yield Need(extension, "indexes", f"/indexes/{at}")
+    for at, view in enumerate(design.views.views if design.views else ()):
+        for extension in _of_text(view.sql):
+            yield Need(extension, "views", f"/views/{at}")
     for at, query in enumerate(design.queries.queries if design.queries else ()):
         for sql, parameters in ((query.sql, query.parameters), (query.next_page_sql, query.next_page_parameters)):
             for extension in _of_query(sql or "", parameters):

@@ -7,7 +7,12 @@ from itertools import count
 from dbprompt.render.postgres.base import short_name
 from dbprompt.sections import DatabaseDesign
 
-__all__ = ["Names"]
+__all__ = ["Names", "view_key"]
+
+
+def view_key(view: str) -> str:
+    """The name of the unique index of a materialised view."""
+    return short_name(view, "_key")
 
 
 class Names:
@@ -20,6 +25,8 @@ class Names:
     def __init__(self, design: DatabaseDesign) -> None:
         schema, indexes = design.schema, design.indexes
         self._taken = {index.name for index in indexes.indexes} if indexes else set()
+        for view in design.views.views if design.views else ():
+            self._taken |= {view.name, view_key(view.name)}
         for table in schema.tables if schema else ():
             self._taken |= {table.name}
             self._taken |= {check.name for check in table.checks} | {exclusion.name for exclusion in table.exclusions}

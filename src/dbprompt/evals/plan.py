@@ -1,0 +1,181 @@
+"""What a run is going to ask: a task for each case and repeat, under the key that its outcome will stand under."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Literal
+
+from dbprompt.client import DEFAULT_PROMPT
+from dbprompt.errors import Problem
+from dbprompt.evals.base import RunError, SuiteError, digest
+from dbprompt.evals.measures import Price
+from dbprompt.evals.outcomes import Key
+from dbprompt.evals.recordings import find_recording, recording_path, who_answered
+from dbprompt.evals.runs import Manifest
+from dbprompt.evals.suite import Suite, SuiteCase
+from dbprompt.evals.trial import Bounds, Task
+from dbprompt.library import load_prompt
+from dbprompt.prompts.prompt import Prompt
+from dbprompt.providers import Provider
+from dbprompt.sections import SECTIONS, SectionName, output_schema
+
+__all__ = ["Plan", "plan_of"]
+
+RECORDED = "recorded"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The tasks of a run, and what its folder says about them."""
+
+    tasks: tuple[Task, ...]
+    manifest: Manifest
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """Who answers: from files, onto files, or live."""
+
+    mode: Literal["replay", "record", "live"]
+    folders: tuple[Path, ...] = ()
+
+
+def plan_of(
+    suite: Suite,
+    *,
+    prompt: str | Prompt = DEFAULT_PROMPT,
+    model: str | Provider = "",
+    repeat: int = 1,
+    sections: Iterable[SectionName] | None = None,
+    replay: Sequence[Path] = (),
+    record: Path | None = None,
+    live: bool = False,
+    base_url: str | None = None,
+    bounds: Bounds | None = None,
+    prices: Mapping[str, Price] | None = None,
+    as_of: date | None = None,
+) -> Plan:
+    """Plans a run.
+
+    Raises:
+        RunError: no case can be asked, or the options contradict each other.
+        SuiteError: `sections` names one that there is not.
+        PromptError: there is no such prompt.
+    """
+    source = _source(suite, model, replay, record, live)
+    if repeat < 1:
+        raise RunError(f"repeat is {repeat}; every case has to be asked once at least")
+    wished = tuple(sections or ())
+    strangers = [name for name in wished if name not in SECTIONS]
+    if strangers:
+        fix = f"write one of {', '.join(SECTIONS)}"
+        raise SuiteError("sections", [Problem("sections", repr(name), fix) for name in strangers])
+    planner = _Planner(
+        family=load_prompt(prompt) if isinstance(prompt, str) else prompt,
+        named=prompt,
+        model=model,
+        source=source,
+        sections=tuple(name for name in SECTIONS if name in wished),
+        base_url=base_url,
+        bounds=bounds or Bounds(),
+        prices=prices or {},
+        as_of=as_of or date.today(),
+    )
+    found = [(case, at, planner.task(case, at)) for case in suite.cases for at in range(1, repeat + 1)]
+    tasks = tuple(task for _, _, task in found if task is not None)
+    without = tuple(case.name if at == 1 else f"{case.name} (repeat {at})" for case, at, task in found if task is None)
+    if not tasks:
+        looked = " or ".join(str(folder) for folder in source.folders)
+        raise RunError(f"{suite.name}: no case has a recording for {planner.family} in {looked}; record some first")
+    return Plan(tasks, planner.manifest(suite, tasks, without))
+
+
+def _source(suite: Suite, model: str | Provider, replay: Sequence[Path], record: Path | None, live: bool) -> _Source:
+    if sum((bool(replay), record is not None, live)) > 1:
+        raise RunError("give one of replay, record and live")
+    if live or not isinstance(model, str):
+        return _Source("live")
+    if record is not None:
+        return _Source("record", (record,))
+    return _Source("replay", tuple(replay) or (suite.recordings,))
+
+
+@dataclass(frozen=True, slots=True)
+class _Planner:
+    family: Prompt
+    named: str | Prompt
+    model: str | Provider
+    source: _Source
+    sections: tuple[SectionName, ...]
+    base_url: str | None
+    bounds: Bounds
+    prices: Mapping[str, Price]
+    as_of: date
+
+    def task(self, case: SuiteCase, repeat: int) -> Task | None:
+        """The task; None if nothing is recorded for it."""
+        sections = self.sections or case.sections or self.family.sections
+        model, base_url, recording, answers = self.model, self.base_url, None, "live"
+        if self.source.mode == "record":
+            if not model:
+                raise RunError("say which model to ask: anthropic:MODEL or openai:MODEL")
+            recording = recording_path(self.source.folders[0], case.name, self.family.name, repeat)
+        elif self.source.mode == "replay":
+            recording = find_recording(self.source.folders, case.name, self.family, repeat)
+            if recording is None:
+                return None
+            known = who_answered(recording)
+            answers, model, base_url = known.hash, model or known.model, base_url or known.base_url
+        elif not model:
+            raise RunError("say which model to ask: anthropic:MODEL or openai:MODEL")
+        said = model if isinstance(model, str) else f"{model.name}:{model.model}"
+        key = Key(
+            case=case.name,
+            case_hash=case.hash,
+            prompt_hash=digest([self.family.turn_hash(name) for name in sections if name in self.family.sections]),
+            schema_hash=digest([output_schema(SECTIONS[name], name).hash for name in sections]),
+            settings_hash=digest([*sections, self.bounds.attempts, self.bounds.max_output_tokens]),
+            model=said,
+            answers=answers,
+            repeat=repeat,
+        )
+        price = self.prices.get(said)
+        return Task(
+            key,
+            case,
+            sections,
+            self.named,
+            model,
+            base_url,
+            recording,
+            self.source.mode,
+            self.bounds,
+            self.as_of,
+            price,
+        )
+
+    def manifest(self, suite: Suite, tasks: Sequence[Task], without: tuple[str, ...]) -> Manifest:
+        """What the run's folder says."""
+        models = sorted({task.key.model for task in tasks})
+        return Manifest(
+            suite=suite.name,
+            prompt=str(self.family),
+            model=", ".join(models),
+            mode=self.source.mode,
+            sections=self.sections,
+            keys=tuple(task.key for task in tasks),
+            without=without,
+            why=dict(_reasons(suite)),
+            started_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            as_of=self.as_of.isoformat(),
+            dbprompt=version("dbprompt"),
+        )
+
+
+def _reasons(suite: Suite) -> Iterator[tuple[str, dict[str, str]]]:
+    for case in suite.cases:
+        yield case.name, {one.id: one.why for one in case.case.expectations}

@@ -1,0 +1,270 @@
+"""Runs a suite: what is done already is not done again, and whatever kills it, nothing that was finished is lost.
+
+The cases go through any executor of the shape of `concurrent.futures` (threads by default, or `dask.distributed`'s
+`Client.get_executor()`), so many at a time and no more. There is no event loop in it: it runs in a notebook as it is.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from datetime import date
+from pathlib import Path
+from typing import TypedDict, Unpack
+
+from dbprompt.errors import AuthenticationError, EngineError, MissingExtraError, QuotaError, UnknownModelError
+from dbprompt.evals.base import RunError, write_whole
+from dbprompt.evals.ledger import Ledger
+from dbprompt.evals.measures import Price
+from dbprompt.evals.outcomes import Key, Outcome
+from dbprompt.evals.plan import Plan, plan_of
+from dbprompt.evals.runs import Run, load_run, write_manifest
+from dbprompt.evals.suite import Suite, load_suite
+from dbprompt.evals.trial import Attempt, Bounds, Task, attempt
+from dbprompt.prompts.prompt import Prompt
+from dbprompt.providers import Provider
+from dbprompt.sections import SectionName
+
+__all__ = ["PlanOptions", "Progress", "RunWatch", "run_plan", "run_suite"]
+
+STOPS = (EngineError, MissingExtraError, AuthenticationError, QuotaError, UnknownModelError)
+"""What would end every other case the same way, so that the run ends instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run is.
+
+    Args:
+        done: cases with an outcome, those of earlier starts included.
+        total: of the run.
+        running: what is being done now, case by case.
+        seconds_left: at the pace so far; None before the first case is done.
+        last: the case that was finished just now.
+    """
+
+    done: int
+    total: int
+    running: tuple[str, ...] = ()
+    seconds_left: float | None = None
+    last: Outcome | None = None
+
+
+RunWatch = Callable[[Progress], None]
+
+
+class PlanOptions(TypedDict, total=False):
+    """What is handed on to `plan_of`; see there."""
+
+    prompt: str | Prompt
+    model: str | Provider
+    repeat: int
+    sections: Iterable[SectionName] | None
+    replay: Sequence[Path]
+    record: Path | None
+    live: bool
+    base_url: str | None
+    bounds: Bounds | None
+    prices: Mapping[str, Price] | None
+    as_of: date | None
+
+
+def run_suite(
+    suite: str | Path | Suite,
+    *,
+    out: str | Path | None = None,
+    executor: Executor | None = None,
+    workers: int = 2,
+    again: bool = False,
+    retry_failed: bool = False,
+    watch: RunWatch | None = None,
+    **options: Unpack[PlanOptions],
+) -> Run:
+    """Asks for the design of each case and scores it; by default from the suite's recordings, without a network.
+
+    Args:
+        suite: a suite or its file.
+        out: the run's folder; by default `build/evals/SUITE/PROMPT.MODEL`. A run that is there is gone on with.
+        executor: where the cases run; `workers` threads here if not given.
+        workers: how many cases at a time.
+        again: a run that is complete is done anew.
+        retry_failed: cases that failed are asked once more.
+        watch: is told how far it is.
+        options: prompt, model, repeat, sections, replay, record, live, bounds, prices: see `plan_of`.
+
+    Raises:
+        SuiteError: the suite is wrong.
+        RunError: no case can be asked, the folder cannot be written, or cases broke off.
+        DbpromptError: every case would end the same way: no engine, no package, no key.
+    """
+    read = suite if isinstance(suite, Suite) else load_suite(suite)
+    plan = plan_of(read, **options)
+    folder = Path(out) if out is not None else default_folder(plan)
+    return run_plan(
+        plan, folder, executor=executor, workers=workers, again=again, retry_failed=retry_failed, watch=watch
+    )
+
+
+def default_folder(plan: Plan) -> Path:
+    """Where a run goes if nobody says where."""
+    model = "".join(mark if mark.isalnum() or mark in ".-" else "-" for mark in plan.manifest.model)
+    return Path("build/evals") / plan.manifest.suite / f"{plan.manifest.prompt}.{model[:60]}"
+
+
+def run_plan(
+    plan: Plan,
+    folder: Path,
+    *,
+    executor: Executor | None = None,
+    workers: int = 2,
+    again: bool = False,
+    retry_failed: bool = False,
+    watch: RunWatch | None = None,
+) -> Run:
+    """Does what is left of a plan, and hands back the whole run.
+
+    Args:
+        plan: what is to be asked.
+        folder: of the run; made if it is not there.
+        executor: where the cases run; `workers` threads here if not given.
+        workers: how many cases at a time.
+        again: a run that is complete is done anew; one that was cut short is gone on with.
+        retry_failed: cases that failed are asked once more.
+        watch: is told how far it is.
+
+    Raises:
+        RunError: the folder cannot be written, another process writes to it, or cases broke off.
+        DbpromptError: every case would end the same way: no engine, no package, no key.
+    """
+    if workers < 1:
+        raise ValueError(f"workers is {workers}; at least one case has to run at a time")
+    with ExitStack() as stack:
+        ledger = stack.enter_context(Ledger(folder))
+        write_manifest(folder, plan.manifest)
+        before = load_run(folder)
+        if again and before.outcomes and not _open_keys(plan, before, retry_failed=False):
+            ledger.set_aside()
+            before = load_run(folder)
+        pace = _Pace(len(plan.tasks), len(plan.tasks) - len(_open_keys(plan, before, retry_failed)), watch)
+        tasks = [
+            _told(task, pace, executor) for task in plan.tasks if task.key in _open_keys(plan, before, retry_failed)
+        ]
+        pace.say()
+        pool = executor or stack.enter_context(_threads(workers))
+        _Loop(pool, workers, folder, ledger, pace).run(tasks)
+    return load_run(folder)
+
+
+def _open_keys(plan: Plan, run: Run, retry_failed: bool) -> set[Key]:
+    done = {one.key for one in run.outcomes if not (retry_failed and one.state == "failed")}
+    return {task.key for task in plan.tasks} - done
+
+
+def _told(task: Task, pace: _Pace, executor: Executor | None) -> Task:
+    """Only our own threads can be told of each step: an executor of the caller's may be on another machine."""
+    return replace(task, tell=pace.step) if executor is None else task
+
+
+def _threads(workers: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(workers, thread_name_prefix="dbprompt-eval")
+
+
+@dataclass(slots=True)
+class _Pace:
+    """Counts, and tells the watcher. Told by several threads."""
+
+    total: int
+    done: int
+    watch: RunWatch | None
+    _began: float = field(default_factory=time.monotonic)
+    _done_here: int = 0
+    _running: dict[Key, str] = field(default_factory=dict)
+    _lock: threading.RLock = field(default_factory=threading.RLock)
+
+    def begin(self, key: Key) -> None:
+        with self._lock:
+            self._running[key] = key.label
+            self.say()
+
+    def step(self, key: Key, section: str, step: str) -> None:
+        words = {"Ask": "asked", "Check": "checking", "Done": "proven", "GaveUp": "given up"}
+        with self._lock:
+            self._running[key] = f"{key.label}: {section} {words.get(step, step)}"
+            self.say()
+
+    def end(self, key: Key, outcome: Outcome | None) -> None:
+        with self._lock:
+            self._running.pop(key, None)
+            self.done += outcome is not None
+            self._done_here += outcome is not None
+            self.say(outcome)
+
+    def say(self, last: Outcome | None = None) -> None:
+        if self.watch is None:
+            return
+        spent = time.monotonic() - self._began
+        left = spent / self._done_here * (self.total - self.done) if self._done_here else None
+        self.watch(Progress(self.done, self.total, tuple(self._running.values()), left, last))
+
+
+@dataclass(slots=True)
+class _Loop:
+    """So many cases under way, each written down as it ends."""
+
+    pool: Executor
+    workers: int
+    folder: Path
+    ledger: Ledger
+    pace: _Pace
+    _running: dict[Future[Attempt], Task] = field(default_factory=dict)
+    _broken: list[tuple[Task, BaseException]] = field(default_factory=list)
+
+    def run(self, tasks: Sequence[Task]) -> None:
+        waiting = iter(tasks)
+        try:
+            while self._fill(waiting):
+                finished, _ = wait(self._running, return_when=FIRST_COMPLETED)
+                stops = [error for future in finished if (error := self._take(future)) is not None]
+                if stops:
+                    raise stops[0]
+        except BaseException:
+            self._drop()
+            raise
+        if self._broken:
+            count = f"{len(self._broken)} of {len(tasks)} cases broke off, the others are kept; start again to go on"
+            shown = "; ".join(f"{task.key.label}: {type(error).__name__}: {error}" for task, error in self._broken[:3])
+            raise RunError(f"{count}. {shown}") from self._broken[0][1]
+
+    def _fill(self, waiting: Iterable[Task]) -> bool:
+        for task in waiting if len(self._running) < self.workers else ():
+            self.pace.begin(task.key)
+            self._running[self.pool.submit(attempt, task)] = task
+            if len(self._running) >= self.workers:
+                break
+        return bool(self._running)
+
+    def _take(self, future: Future[Attempt]) -> BaseException | None:
+        """Writes down what came; gives the error that ends the run, if it is one."""
+        task = self._running.pop(future)
+        error = future.exception()
+        if error is not None:
+            self.pace.end(task.key, None)
+            if isinstance(error, STOPS) or not isinstance(error, Exception):
+                return error
+            self._broken.append((task, error))
+            return None
+        made = future.result()
+        for name, text in made.files.items():
+            write_whole(self.folder / task.key.folder / name, text)
+        self.ledger.append(made.outcome)
+        self.pace.end(task.key, made.outcome)
+        return None
+
+    def _drop(self) -> None:
+        """What is under way is not waited for longer than it needs; what did not begin never does."""
+        for future in self._running:
+            future.cancel()

@@ -1,0 +1,148 @@
+"""The scorer of migrations: what the script of the planned changes does while the application works.
+
+The statements are read in their order; `verify_migration` is what watches them on an engine. A table that the script
+itself has made is nobody's yet, and may be treated as it likes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from dbprompt.checks.base_trees import Broken, Node, column_names, find, function_name, statements, words
+from dbprompt.checks.engine import target_major
+from dbprompt.evals.expectations import MigrationSafe
+from dbprompt.evals.scorers.base import Look, Scene, Scorer, bad, scorer
+from dbprompt.render.migrations.plan import planned_changes
+from dbprompt.render.migrations.steps import Step
+
+__all__ = ["SCORERS", "Reading"]
+
+_VOLATILE = {
+    "clock_timestamp", "gen_random_uuid", "nextval", "random", "timeofday", "uuid_generate_v4", "uuidv4", "uuidv7",
+}  # fmt: skip
+
+
+@dataclass
+class Reading:
+    """What the statements of a script do, in the words of the format.
+
+    Attributes:
+        does: everything that was seen, wanted or not.
+    """
+
+    does: set[str] = field(default_factory=set)
+    _made: set[str] = field(default_factory=set)
+    _not_valid: dict[str, tuple[str, str]] = field(default_factory=dict)
+    _known_not_null: set[tuple[str, str]] = field(default_factory=set)
+
+    def read(self, sql: str, *, deprecated: bool = False) -> None:
+        """One statement. `deprecated`: what it drops was said to go, and nothing that runs needs it any more."""
+        parsed = statements(sql)
+        for statement in () if isinstance(parsed, Broken) else parsed:
+            self._statement(statement, deprecated)
+
+    def _statement(self, node: Node, deprecated: bool) -> None:
+        if node.kind == "CreateStmt":
+            self._made.add(_name(node))
+        elif node.kind == "IndexStmt":
+            if node.fields.get("concurrent"):
+                self.does.add("concurrent_index")
+            elif _name(node) not in self._made:
+                self.does.add("blocking_index")
+        elif node.kind == "VariableSetStmt" and node.text("name") == "lock_timeout":
+            self.does.add("lock_timeout")
+        elif node.kind == "DropStmt":
+            self._drop(node, deprecated)
+        elif (
+            node.kind == "RenameStmt"
+            and not deprecated
+            and node.text("renameType") in {"OBJECT_TABLE", "OBJECT_COLUMN"}
+        ):
+            self.does.add("drop_without_deprecation")
+        elif node.kind in {"ClusterStmt"} or (node.kind == "VacuumStmt" and "full" in _options(node)):
+            self.does.add("table_rewrite")
+        elif node.kind == "ReindexStmt" and "concurrently" not in _options(node):
+            self.does.add("blocking_index")
+        elif node.kind == "AlterTableStmt" and _name(node) not in self._made:
+            for command in node.nodes("cmds"):
+                self._command(command, _name(node), deprecated)
+
+    def _drop(self, node: Node, deprecated: bool) -> None:
+        names = {words(one.nodes("items"))[-1] for one in node.nodes("objects") if one.kind == "List"}
+        if node.text("removeType") == "OBJECT_TABLE" and not deprecated and not names <= self._made:
+            self.does.add("drop_without_deprecation")
+
+    def _command(self, command: Node, table: str, deprecated: bool) -> None:
+        kind, column, definition = command.text("subtype"), command.text("name"), command.node("def")
+        if kind == "AT_SetNotNull" and (table, column) not in self._known_not_null:
+            self.does.add("set_not_null_full_scan")
+        elif kind == "AT_DropColumn" and not deprecated:
+            self.does.add("drop_without_deprecation")
+        elif kind == "AT_AlterColumnType":
+            self.does.add("table_rewrite")
+        elif kind == "AT_AddColumn" and definition is not None:
+            called = {function_name(call) for call in find(definition, "FuncCall")}
+            stored = any(one.text("contype") == "CONSTR_GENERATED" for one in find(definition, "Constraint"))
+            if stored or called & _VOLATILE:
+                self.does.add("table_rewrite")
+        elif kind == "AT_AddConstraint" and definition is not None:
+            self._constraint(definition, table)
+        elif kind == "AT_ValidateConstraint" and column in self._not_valid:
+            self.does.add("not_valid_then_validate")
+            self._known_not_null.add(self._not_valid[column])
+
+    def _constraint(self, definition: Node, table: str) -> None:
+        kind = definition.text("contype")
+        if kind in {"CONSTR_UNIQUE", "CONSTR_PRIMARY", "CONSTR_EXCLUSION"} and not definition.text("indexname"):
+            self.does.add("blocking_index")
+        if not definition.fields.get("skip_validation"):
+            return
+        test = definition.node("raw_expr")
+        is_test = test is not None and test.kind == "NullTest" and test.text("nulltesttype") == "IS_NOT_NULL"
+        names = column_names(test) if test is not None and is_test else ()
+        self._not_valid[definition.text("conname")] = (table, names[0][-1] if names else "")
+
+
+def _name(node: Node) -> str:
+    relation = node.node("relation")
+    return relation.text("relname") if relation else ""
+
+
+def _options(node: Node) -> set[str]:
+    return {one.text("defname").lower() for one in find(node, "DefElem")}
+
+
+def read_steps(steps: Iterable[Step]) -> Reading:
+    """What the steps of a migration do. A step that waits for a release drops what nothing needs any more."""
+    reading = Reading()
+    for step in steps:
+        for sql in step.up:
+            reading.read(sql, deprecated=bool(step.after))
+        if step.batch is not None:
+            reading.does.add("batched_backfill")
+    return reading
+
+
+def _migration_safe(expectation: MigrationSafe, scene: Scene) -> Iterator[Look]:
+    scene.need(scene.design.migrations, "migrations")
+    planned = planned_changes(scene.design, as_of=scene.as_of, version=target_major(scene.brief))
+    steps: list[Step] = []
+    for one in planned:
+        where = f"/migrations{one.where}"
+        if one.obstacles:
+            yield bad(where, f"{one.change.name} cannot be written: {one.obstacles[0].message}")
+        steps += one.steps
+    if not steps:
+        return
+    does = read_steps(steps).does
+    wrong = [what for what in expectation.forbid_all if what in does]
+    met = [what for what in expectation.require_any if what in does]
+    said = f"the script does {', '.join(sorted(does)) or 'nothing of note'}"
+    yield Look("/migrations/changes", not wrong, f"{said}; forbidden: {', '.join(wrong)}" if wrong else said)
+    if expectation.require_any:
+        lacks = f"{said}; none of {', '.join(expectation.require_any)}"
+        yield Look("/migrations/changes", bool(met), said if met else lacks)
+
+
+SCORERS: dict[str, Scorer] = {"migration_safe": scorer(MigrationSafe, _migration_safe, reads_sql=True)}

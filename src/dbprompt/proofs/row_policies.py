@@ -1,0 +1,327 @@
+"""Row policies, seen at work: rows of two tenants, and what each role sees and writes as one of them, or as nobody.
+
+Poor: a policy that reads well, on a table whose owner is exempt, beside a second policy that lets all rows through, or
+with `OR current_setting('app.tenant_id', true) IS NULL`, which shows everything to a request that forgot to set it.
+Better: as tenant A only A's rows are seen, changed and deleted, a row of B is refused, and with nothing set no row is
+seen: neither in a new session nor in one where an earlier transaction had set it, as behind a pooler. The owner sees no
+more; a role that shall see all rows sees them all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date
+
+from dbprompt.checks.base_design import error, not_checked
+from dbprompt.checks.base_policies import Key, keys_of
+from dbprompt.checks.subject import Subject
+from dbprompt.engines.base import Outcome
+from dbprompt.engines.postgres.seeding import Mode, Seeds, seed
+from dbprompt.engines.postgres.seeding.tables import Hints
+from dbprompt.evidence import Exhibit, Finding, Report, Status, Tier, Verdict
+from dbprompt.proofs.base import NoStageError, Stage, stage
+from dbprompt.proofs.base_acting import NO_RIGHT, Acting, Rows, admit
+from dbprompt.render.postgres import identifier, literal
+from dbprompt.render.postgres.security import OWNER, granted_tables
+from dbprompt.sections import DatabaseDesign
+from dbprompt.sections.schema import Table
+from dbprompt.sections.security import Role, RowPolicy, Security
+
+# ruff: noqa: S608  (names and texts are quoted)
+
+__all__ = ["row_policies_hold"]
+
+_CHECKER = "postgresql, acting as each role"
+_PARTITIONS = """
+SELECT format('%I.%I', n.nspname, c.relname) FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+JOIN pg_namespace n ON n.oid = c.relnamespace WHERE i.inhparent = to_regclass('public.' || quote_ident($1)) ORDER BY 1
+"""
+_UNCOVERED = "tried as two of the rows' tenants; what the application sets is its own"
+
+
+@dataclass(frozen=True, slots=True)
+class _Protected:
+    """A table with policies, and what is known of its rows before the policies are switched on.
+
+    Args:
+        table: of the design.
+        at: places of its policies in the section.
+        keys: what its policies compare with which setting.
+        rows: each row as the values of the keys' columns, and as a list of SQL literals.
+    """
+
+    table: Table
+    at: tuple[int, ...]
+    keys: tuple[Key, ...]
+    rows: tuple[tuple[tuple[str, ...], str], ...]
+
+    @property
+    def sql(self) -> str:
+        return identifier(self.table.name)
+
+    @property
+    def key_sql(self) -> str:
+        return ", ".join(f"{identifier(key.column)}::text" for key in self.keys)
+
+    @property
+    def written(self) -> str:
+        """The columns that a row is written with."""
+        return ", ".join(identifier(c.name) for c in self.table.columns if c.generated is None)
+
+    def two(self) -> tuple[tuple[tuple[str, ...], str], tuple[tuple[str, ...], str]] | None:
+        """Two rows that differ in every key."""
+        first = self.rows[0] if self.rows else None
+        for other in self.rows[1:]:
+            if first and all(one != two for one, two in zip(first[0], other[0], strict=True)):
+                return first, other
+        return None
+
+    def settings(self, values: tuple[str, ...]) -> dict[str, str]:
+        """What a request for these rows sets."""
+        return {key.setting: value for key, value in zip(self.keys, values, strict=True)}
+
+
+def row_policies_hold(subject: Subject, as_of: date) -> Report:
+    """What every role sees and writes of every table that has policies."""
+    security = subject.design.security
+    if subject.section != "security" or security is None or not security.policies:
+        return Report()
+    try:
+        with stage(subject, as_of=as_of, roles=True) as ready:
+            seeds = seed(ready.sandbox, Hints({}), Mode.TAME)
+            tables = [_protected(ready, subject.design, security, name) for name in _tables(security)]
+            acting = admit(ready, subject, security, as_of)
+            reports = [_try(acting, subject.design, security, one, seeds) for one in tables if one is not None]
+            return sum(reports, Report())
+    except NoStageError as stopped:
+        report = not_checked(subject, checker=_CHECKER, why=str(stopped))
+        return Report(verdicts=tuple(one for one in report.verdicts if one.where.startswith("/policies/")))
+
+
+def _tables(security: Security) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(policy.table for policy in security.policies))
+
+
+def _protected(ready: Stage, design: DatabaseDesign, security: Security, name: str) -> _Protected | None:
+    table = design.schema.table(name) if design.schema else None
+    if table is None:
+        return None
+    at = tuple(number for number, policy in enumerate(security.policies) if policy.table == name)
+    texts = [sql for number in at for sql in (security.policies[number].using, security.policies[number].check) if sql]
+    columns = {column.name for column in table.columns}
+    keys = tuple(dict.fromkeys(key for sql in texts for key in keys_of(sql) if key.column in columns))
+    found = _Protected(table, at, keys, ())
+    if not keys:
+        return found
+    texts_of_row = ", ".join(f"format('%L', {identifier(c.name)})" for c in table.columns if c.generated is None)
+    order = ", ".join(map(str, range(1, len(keys) + 1)))
+    _, rows = ready.fetch(f"SELECT {found.key_sql}, concat_ws(', ', {texts_of_row}) FROM {found.sql} ORDER BY {order}")
+    kept = tuple((tuple(map(str, row[:-1])), str(row[-1])) for row in rows)
+    return _Protected(table, at, keys, kept)
+
+
+def _try(acting: Acting, design: DatabaseDesign, security: Security, one: _Protected, seeds: Seeds) -> Report:
+    name = one.table.name
+    two = one.two() if one.keys else None
+    if two is None:
+        why = (
+            f"no two rows of different tenants could be made in {name}: {seeds.refused.get(name, 'they are all alike')}"
+            if one.keys
+            else "it compares no column of its table with a setting of the session, so nobody could be acted as"
+        )
+        return _verdicts(acting, security, one, (), why)
+    acting.forget()
+    tries = _Tries(acting, design, security, one, two)
+    findings = tuple(_once(tries.all()))
+    lines = "\n".join(tries.seen)
+    exhibit = Exhibit(f"/policies/{one.at[0]}", f"who sees which of the {len(one.rows)} rows of {name}", lines)
+    return _verdicts(acting, security, one, findings) + Report(findings, exhibits=(exhibit,))
+
+
+def _once(findings: Iterator[Finding]) -> Iterator[Finding]:
+    seen: set[tuple[str, str]] = set()
+    for finding in findings:
+        if (finding.code, finding.where) not in seen:
+            seen.add((finding.code, finding.where))
+            yield finding
+
+
+def _verdicts(
+    acting: Acting, security: Security, one: _Protected, findings: tuple[Finding, ...], open_because: str = ""
+) -> Report:
+    status = Status.FAILED if findings else Status.INCONCLUSIVE if open_because else Status.PASSED
+    noted = "; ".join(filter(None, (open_because or _UNCOVERED, acting.stage.uncovered)))
+    checker = f"{acting.stage.label}, acting as the role"
+    return Report(
+        verdicts=tuple(
+            Verdict(f"row policy {security.policies[at].name}", f"/policies/{at}", status, Tier.ENGINE, checker, noted)
+            for at in one.at
+        )
+    )
+
+
+class _Tries:
+    """Everything that is tried on one table. `seen` says in words what every role saw."""
+
+    def __init__(
+        self,
+        acting: Acting,
+        design: DatabaseDesign,
+        security: Security,
+        one: _Protected,
+        two: tuple[tuple[tuple[str, ...], str], tuple[tuple[str, ...], str]],
+    ) -> None:
+        self._acting, self._design, self._security, self._one = acting, design, security, one
+        (self._mine, self._my_row), (self._theirs, self._their_row) = two
+        self._settings = one.settings(self._mine)
+        self._name = one.table.name
+        self.seen: list[str] = []
+
+    def all(self) -> Iterator[Finding]:
+        """Every role, then the owner."""
+        for role in self._security.roles:
+            if self._may(role, "select"):
+                yield from self._reads(role)
+            if self._may(role, "insert") and not role.sees_all_rows:
+                yield from self._inserts(role)
+            if self._may(role, "select") and not role.sees_all_rows:
+                yield from self._changes(role)
+            if not role.sees_all_rows:
+                yield from self._partitions(role)
+        yield from self._unset(OWNER)
+
+    def _may(self, role: Role, right: str) -> bool:
+        """Whether a role has a right on the whole table."""
+        if role.purpose == "migration" or (role.purpose == "backup" and right == "select"):
+            return True
+        return any(
+            right in grant.privileges and not grant.columns and self._name in granted_tables(grant, self._design)
+            for grant in role.grants
+        )
+
+    def _where(self, role: Role | None, command: str) -> tuple[str, bool]:
+        """The policy that lets a role do something, and whether there is one."""
+        for at in self._one.at:
+            policy = self._security.policies[at]
+            if _applies(policy, role, command):
+                return f"/policies/{at}", True
+        return f"/policies/{self._one.at[0]}", False
+
+    def _read(self, role: str, settings: Mapping[str, str]) -> tuple[Outcome, Rows]:
+        return self._acting.attempt(role, f"SELECT {self._one.key_sql} FROM {self._one.sql}", settings)
+
+    def _reads(self, role: Role) -> Iterator[Finding]:
+        where, let = self._where(role, "select")
+        outcome, rows = self._read(role.name, self._settings)
+        total = len(self._one.rows)
+        self.seen.append(f"{role.name} as {', '.join(self._mine)}: {len(rows) if outcome.ok else outcome.message}")
+        if role.sees_all_rows:
+            if len(rows) != total:
+                message = f"role {role.name} shall see all rows and sees {len(rows)} of {total} of {self._name}"
+                yield error("rls.hides_too_much", where, f"{message}: {outcome.message or 'no error'}")
+            return
+        strangers = [row for row in rows if tuple(map(str, row)) != self._mine]
+        if strangers:
+            message = (
+                f"role {role.name} with {self._told()} sees {len(strangers)} rows of others in {self._name}, such as "
+                f"{self._called(strangers[0])}"
+            )
+            yield error("rls.sees_others", where, message)
+        elif let and not rows:
+            message = f"role {role.name} with {self._told()} sees none of its own rows in {self._name}"
+            yield error("rls.hides_too_much", where, f"{message}: {outcome.message or 'no error'}")
+        yield from self._unset(role.name, role)
+
+    def _unset(self, name: str, role: Role | None = None) -> Iterator[Finding]:
+        """Nothing set: in a session where nothing ever was, and where an earlier transaction left it empty."""
+        where, let = self._where(role, "select")
+        self._acting.forget()
+        never = self._read(name, {})
+        left_empty = self._read(name, dict.fromkeys(self._settings, ""))
+        for (outcome, rows), when in ((never, "no setting"), (left_empty, "the setting left empty")):
+            said = str(len(rows)) if outcome.ok else f"refused ({outcome.message})"
+            self.seen.append(f"{name} with {when}: {said}")
+            if rows and role is None and not let:
+                message = f"{name}, who owns {self._name}, sees {len(rows)} rows with {when}; force row security"
+                yield error("rls.owner_exempt", where, message)
+            elif rows:
+                message = (
+                    f"role {name} sees {len(rows)} rows of {self._name} with {when}: a forgotten SET LOCAL shows them "
+                    "all. Compare with nullif(current_setting('...', true), '') and nothing else"
+                )
+                yield error("rls.open_without_setting", where, message)
+
+    def _inserts(self, role: Role) -> Iterator[Finding]:
+        where, let = self._where(role, "insert")
+        for row, whose in ((self._their_row, "others"), (self._my_row, "its own")):
+            sql = f"INSERT INTO {self._one.sql} ({self._one.written}) OVERRIDING SYSTEM VALUE VALUES ({row})"
+            outcome, _ = self._acting.attempt(role.name, sql, self._settings)
+            refused = outcome.code == NO_RIGHT and "row-level security" in outcome.message
+            if whose == "others" and not refused:
+                message = f"role {role.name} with {self._told()} may write a row of {self._called(self._theirs)}"
+                yield error("rls.writes_others", where, f"{message} into {self._name}; add check")
+            elif whose == "its own" and refused and let:
+                message = f"role {role.name} with {self._told()} may not write its own row into {self._name}"
+                yield error("rls.hides_too_much", where, f"{message}: {outcome.message}")
+
+    def _changes(self, role: Role) -> Iterator[Finding]:
+        """Updates and deletes that name no tenant reach nobody else's rows, and no row is given away."""
+        table, mine = self._one.sql, set(self._mine)
+        for column in self._updatable(role):
+            keyed = column in {key.column for key in self._one.keys}
+            if keyed:
+                value = self._theirs[[key.column for key in self._one.keys].index(column)]
+                sql = f"UPDATE {table} SET {identifier(column)} = {literal(value)}"
+                outcome, _ = self._acting.attempt(role.name, sql, self._settings)
+                gives = outcome.ok or (outcome.code != NO_RIGHT and outcome.code[:2] == "23")
+                if gives:
+                    where, _ = self._where(role, "update")
+                    message = f"role {role.name} with {self._told()} may give a row of {self._name} to others"
+                    yield error("rls.writes_others", where, f"{message} by setting {column}")
+                continue
+            name = identifier(column)
+            sql = f"WITH hit AS (UPDATE {table} SET {name} = {name} RETURNING *) SELECT {self._one.key_sql} FROM hit"
+            yield from self._reached(role, "update", *self._acting.attempt(role.name, sql, self._settings), mine)
+            break
+        if self._may(role, "delete"):
+            sql = f"WITH hit AS (DELETE FROM {table} RETURNING *) SELECT {self._one.key_sql} FROM hit"
+            yield from self._reached(role, "delete", *self._acting.attempt(role.name, sql, self._settings), mine)
+
+    def _partitions(self, role: Role) -> Iterator[Finding]:
+        """A partition that can be read by its own name is past the policies of its table."""
+        found = self._acting.stage.sandbox.rows(_PARTITIONS, self._name) if self._one.table.partitioning else []
+        for (partition,) in found:
+            outcome, _ = self._acting.attempt(role.name, f"SELECT 1 FROM {partition} LIMIT 0", self._settings)
+            if outcome.ok and role.purpose != "migration":
+                where, _ = self._where(role, "select")
+                message = f"role {role.name} can read partition {partition} by its own name, past the policies of"
+                yield error("rls.partition_open", where, f"{message} {self._name}; grant rights on {self._name} alone")
+
+    def _reached(self, role: Role, command: str, outcome: Outcome, rows: Rows, mine: set[str]) -> Iterator[Finding]:
+        strangers = [row for row in rows if not set(map(str, row)) <= mine]
+        if outcome.ok and strangers:
+            where, _ = self._where(role, command)
+            message = f"role {role.name} with {self._told()} can {command} {len(strangers)} rows of others"
+            yield error("rls.writes_others", where, f"{message} in {self._name}")
+
+    def _updatable(self, role: Role) -> tuple[str, ...]:
+        """The columns that a role may update: the keys first, then one other that no other side computes."""
+        granted: set[str] = set()
+        for grant in role.grants:
+            if "update" in grant.privileges and self._name in granted_tables(grant, self._design):
+                granted |= set(grant.columns) or {column.name for column in self._one.table.columns}
+        keys = [key.column for key in self._one.keys if key.column in granted]
+        plain = [c.name for c in self._one.table.columns if c.generated is None and not c.identity]
+        return (*keys, *[name for name in plain if name in granted and name not in keys][:1])
+
+    def _told(self) -> str:
+        return ", ".join(f"{name} = {value}" for name, value in self._settings.items())
+
+    def _called(self, values: tuple[str | None, ...]) -> str:
+        return ", ".join(f"{key.column} {value}" for key, value in zip(self._one.keys, values, strict=True))
+
+
+def _applies(policy: RowPolicy, role: Role | None, command: str) -> bool:
+    for_role = not policy.roles or (role is not None and role.name in policy.roles)
+    return for_role and policy.command in {"all", command}

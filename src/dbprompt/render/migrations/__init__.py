@@ -1,0 +1,1 @@
+"""Migrations, written from one typed list of steps: plain SQL, Alembic, Flyway, Liquibase."""

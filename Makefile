@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test browser check bench schemas rules recordings clean
+.PHONY: demo test browser check bench schemas rules recordings eval clean
 
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "dbprompt needs Python 3.11 or newer: make PYTHON=python3.12"; exit 1; }
@@ -39,6 +39,12 @@ rules: $(READY)
 
 recordings: $(READY)
 	$(BIN)/python evals/record_authored.py
+
+EVAL := --again
+eval: $(READY)
+	$(BIN)/dbprompt eval run evals/suites/postgres.yaml $(EVAL) --out build/evals/postgres
+	$(BIN)/dbprompt eval run evals/suites/postgres.yaml --prompt evals/prompts/terse_architect/1.0.0 $(EVAL) --out build/evals/worse
+	$(BIN)/dbprompt eval compare build/evals/postgres build/evals/worse --html build/evals/report.html
 
 clean:
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

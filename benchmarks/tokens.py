@@ -5,8 +5,9 @@
 Method: estimate, characters / 3.8 (no provider is asked; its own count would differ for both sides alike). The typed
 answers are the authored reference answers as compact JSON. "Written out" is what dbprompt writes from them and what
 the source pages ask a model to write itself: DDL, queries, drawings, settings, scripts, alert rules, jobs and the
-document with its reasons; not counted are the evidence, the report page, design.json, and what repeats another form
-(the migration files of other tools, the OpenAPI description).
+document with its reasons; not counted are the evidence, the report page, design.json, and what says again what another
+file or the document says (OTHER_FORMS). An API's strict mode makes a model write null where these answers
+leave a property out: the second figure counts that too.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from dbprompt.providers.base import estimate_tokens  # noqa: E402
 from dbprompt.render.background import Background  # noqa: E402
 from dbprompt.render.folder import files_of  # noqa: E402
 from dbprompt.render.report import report_parts  # noqa: E402
-from dbprompt.sections import SECTIONS  # noqa: E402
+from dbprompt.sections import SECTIONS, Section  # noqa: E402
 
 CASES = {
     "marketplace": ROOT / "tests/briefs/pg_marketplace_orders.yaml",
@@ -40,7 +41,15 @@ CASES = {
 }
 SOURCES = {"design_framework": 12_855, "database_architect": 10_341}
 """Characters of the two source pages' prompts, system part included."""
-OTHER_FORMS = ("migrations/alembic/", "migrations/flyway/", "migrations/liquibase/", "schema/openapi.json")
+OTHER_FORMS = (
+    "migrations/alembic/",
+    "migrations/flyway/",
+    "migrations/liquibase/",
+    "schema/openapi.json",
+    "schema/dictionary.md",
+    "queries/queries.sql",
+)
+"""Files that say again what another file or the document says; the first migration is left out for the same reason."""
 
 
 def main() -> None:
@@ -58,7 +67,8 @@ def outputs(screen: Console, case: str, brief: Brief) -> None:
     about = Background(brief, capacity_of(brief), "", "", (), date(2026, 11, 22), brief.target.postgres_major or 18)
     made = design(case, *names)
     document = "\n\n".join(text for _, part in report_parts(made, Evidence(), about) for text in part)
-    files = {name: text for name, text in files_of(made, about).items() if not name.startswith(OTHER_FORMS)}
+    every = files_of(made, about)
+    files = {name: text for name, text in every.items() if not name.startswith(OTHER_FORMS) and "_initial." not in name}
     written = {"the document": estimate_tokens(document)}
     for name, text in files.items():
         place = name.split("/")[0] + "/"
@@ -75,7 +85,15 @@ def outputs(screen: Console, case: str, brief: Brief) -> None:
     ours, theirs = sum(typed.values()), sum(written.values())
     table.add_row("all", f"{ours:,}", "all", f"{theirs:,}")
     screen.print(table)
-    screen.print(f"{1 - ours / theirs:.0%} fewer output tokens for the same design\n")
+    strict = sum(_written(made.section(name)) for name in names)
+    screen.print(
+        f"{1 - ours / theirs:.0%} fewer output tokens for the same design; "
+        f"{1 - strict / theirs:.0%} where an API has every property written out ({strict:,})\n"
+    )
+
+
+def _written(section: Section | None) -> int:
+    return estimate_tokens(json.dumps(section.model_dump(mode="json"), ensure_ascii=False)) if section else 0
 
 
 def _cells(rows: list[tuple[str, int]], at: int) -> tuple[str, str]:
@@ -109,7 +127,17 @@ def repairs(screen: Console) -> None:
         )
         name = f"{file.parent.name} {file.name.split('.')[0]}"
         table.add_row(name, f"{full:,}", f"{repair:,}", f"{repair / full:.0%}")
+    for case in CASES:
+        whole = list((ANSWERS / case).glob("*.json"))
+        spent = {part: sum(_tokens(f) for f in whole if (".repair." in f.name) is part) for part in (False, True)}
+        table.add_row(
+            f"{case}, whole design", f"{spent[False]:,}", f"{spent[True]:,}", f"{spent[True] / spent[False]:.0%}"
+        )
     screen.print(table)
+
+
+def _tokens(file: Path) -> int:
+    return estimate_tokens(json.dumps(json.loads(file.read_text()), ensure_ascii=False))
 
 
 if __name__ == "__main__":

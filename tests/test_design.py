@@ -135,7 +135,7 @@ def test_one_that_never_learns_ends_in_an_error_that_keeps_everything() -> None:
     assert partial.design.schema is not None and partial.design.indexes is not None and partial.design.queries is None
     assert not partial.evidence.ok
     assert any(finding.where.startswith("/indexes/indexes/4") for finding in partial.evidence.errors)
-    assert partial.usage.requests == 6
+    assert partial.usage.requests == 7
 
 
 def test_a_design_goes_on_where_it_stopped() -> None:
@@ -145,8 +145,8 @@ def test_a_design_goes_on_where_it_stopped() -> None:
         Client(ScriptedProvider(script(indexes=[wrong])), attempts=0).design(BRIEF, sections=BASE)
     assert caught.value.partial is not None
     repair = {"indexes_4": good()["indexes"]["indexes"][4]}
-    provider = ScriptedProvider(script(indexes=[repair], selection=[], schema=[]))
-    result = Client(provider).design(BRIEF, start=caught.value.partial.design)
+    provider = ScriptedProvider(script(indexes=[repair], selection=[], schema=[], views=[]))
+    result = Client(provider).design(BRIEF, start=caught.value.partial.design, sections=BASE)
     assert result.evidence.ok
     assert [request.origin.section for request in provider.requests] == ["indexes", "queries"]
 
@@ -212,7 +212,7 @@ def test_hostile_text_in_every_brief_field_changes_no_role() -> None:
         return f"{node} {HOSTILE}" if key in free else node
 
     provider = ScriptedProvider(script())
-    result = Client(provider).design(Brief(**poison(data)))
+    result = Client(provider).design(Brief(**poison(data)), sections=BASE)
     for request, before in zip(provider.requests, calm.requests, strict=True):
         assert [m.role for m in request.messages] == [m.role for m in before.messages]
         assert request.messages[0] == before.messages[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -17,6 +17,7 @@ from dbprompt.prompts.diff import PromptDiff, diff_prompts
 from dbprompt.prompts.lint import BUDGET, Health, lint_folder
 from dbprompt.prompts.lint.measured import measured_tokens
 from dbprompt.prompts.lock import (
+    DRAFT,
     LABELS,
     LOCK_FILE,
     Change,
@@ -29,7 +30,7 @@ from dbprompt.prompts.lock import (
     write_lock,
 )
 from dbprompt.prompts.prompt import Prompt
-from dbprompt.prompts.release import DRAFT, Plan, plan_release
+from dbprompt.prompts.release import Plan, plan_release
 from dbprompt.prompts.tokens import Counter, Tokens, estimate
 from dbprompt.providers.base_cassette import read as read_cassette
 
@@ -46,6 +47,7 @@ __all__ = [
     "lock_prompts",
     "own_root",
     "plan_prompt_release",
+    "prompt_names",
 ]
 
 
@@ -143,6 +145,11 @@ def list_prompts(*, root: Path | None = None) -> tuple[PromptListing, ...]:
     return tuple(listed)
 
 
+def prompt_names(*, root: Path | None = None) -> tuple[str, ...]:
+    """The `name@version` of every version's folder, whether or not it can be loaded."""
+    return tuple(versions_in(_shipped() if root is None else root))
+
+
 def check_prompts(*, root: Path | None = None) -> tuple[Change, ...]:
     """What differs from `prompts.lock`; nothing means that every published version is as it was."""
     return check_lock(_shipped() if root is None else root)
@@ -200,7 +207,8 @@ def lint_prompt(
 def compare_prompts(old: str | Path, new: str | Path, *, root: Path | None = None) -> PromptDiff:
     """What differs between two versions, in what a model reads and in what a caller relies on."""
     before, after = load_prompt(old, root=root), load_prompt(new, root=root)
-    return diff_prompts(before, after, _locked(old, before, root), _locked(new, after, root))
+    found = diff_prompts(before, after, _locked(old, before, root), _locked(new, after, root))
+    return replace(found, old=str(old), new=str(new)) if found.old == found.new else found
 
 
 def _locked(name: str | Path, prompt: Prompt, root: Path | None) -> Entry | None:

@@ -17,7 +17,7 @@ from dbprompt.messages import Message
 from dbprompt.prompts import Prompt, fill_from_brief
 from dbprompt.prompts.exchange import edited_body, from_prompty, to_plain, to_promptfoo, to_prompty
 from dbprompt.prompts.exchange.folder import write_prompt_folder
-from dbprompt.prompts.exchange.portable import ROLE_LINE
+from dbprompt.prompts.exchange.portable import ROLE_LINE, message_templates
 
 FAMILIES = ("database_architect", "design_framework")
 BRIEF = Path(__file__).parents[1] / "briefs/pg_marketplace_orders.yaml"
@@ -50,7 +50,7 @@ CONTEXT = """\
 {{ NOTE | fenced("note") }}
 {% filter fenced("parts") %}
 {% for part in PARTS or [] %}
-{{ part.id }}{% if part.n is not none %}: {{ part.n }}{% endif %}
+{{ part.id }}{% if part.n is not none %}: {{ part.n }}{% endif %}{% if part.id in ("a", "z") %}!{% endif %}
 
 {% endfor %}
 {% endfilter %}
@@ -106,8 +106,8 @@ def values_of(prompt: Prompt) -> dict[str, object]:
 
 def vars_of(prompt: Prompt) -> dict[str, object]:
     """The same values as a promptfoo test holds them."""
-    config = yaml.safe_load(to_promptfoo(prompt, {"case": values_of(prompt)}, {}))
-    found: dict[str, object] = config["tests"][0]["vars"]
+    config = yaml.safe_load(to_promptfoo(prompt, values_of(prompt), {}))
+    found: dict[str, object] = config["defaultTest"]["vars"]
     return found
 
 
@@ -178,28 +178,38 @@ def test_promptfoo_gets_each_turn(small: Prompt, family: str) -> None:
     """Each section is a chat whose texts, filled with the test's variables one by one, are the turn's messages."""
     prompt = small if family == "small" else library.load_prompt(family)
     schemas = {"schema": {"type": "object"}}
-    config = yaml.safe_load(to_promptfoo(prompt, {"case": values_of(prompt)}, schemas, provider="openai:chat:x"))
-    assert set(config) == {"description", "metadata", "prompts", "providers", "tests"}
+    config = yaml.safe_load(to_promptfoo(prompt, values_of(prompt), schemas, provider="openai:chat:x"))
+    assert set(config) == {"description", "metadata", "prompts", "providers", "defaultTest", "tests"}
     raws = {entry["label"]: json.loads(entry["raw"]) for entry in config["prompts"]}
     environment = ImmutableSandboxedEnvironment(autoescape=False)
+    assert config["defaultTest"]["options"] == {"disableVarExpansion": True}
     for test in config["tests"]:
-        assert test["options"] == {"disableVarExpansion": True}
+        assert test["vars"] == {"design_so_far": ""}, "promptfoo refuses a test that holds nothing"
         (label,) = test["prompts"]
         section = label.split("/")[1]
-        got = [(m["role"], environment.from_string(m["content"]).render(test["vars"])) for m in raws[label]]
+        got = [
+            (m["role"], environment.from_string(m["content"]).render(config["defaultTest"]["vars"] | test["vars"]))
+            for m in raws[label]
+        ]
         same(got, prompt.render_turn(section, values_of(prompt)))
         assert test.get("assert", []) == (
-            [{"type": "is-json", "value": {"type": "object"}}] if section == "schema" else []
+            [{"type": "is-json", "value": '{"type": "object"}'}] if section == "schema" else []
         )
     assert len(config["tests"]) == len(prompt.sections)
 
 
+def test_nothing_is_exported_that_nunjucks_reads_otherwise(small: Prompt) -> None:
+    """Nunjucks takes a tuple for its last item and an absent value for undefined (seen with promptfoo 0.121)."""
+    (_, context) = [text for role, text in message_templates(small)][:2]
+    assert 'part.id in ["a", "z"]' in context
+    assert "part.n | default(none) is not none" in context
+
+
 def test_promptfoo_without_values_uses_the_examples(small: Prompt) -> None:
     """A config can be made before there is a brief; a wrong value is an error before anything is written."""
-    (test,) = yaml.safe_load(to_promptfoo(small, {}, {}))["tests"]
-    assert test["vars"]["NOTE"] == "a note"
+    assert yaml.safe_load(to_promptfoo(small, {}, {}))["defaultTest"]["vars"]["NOTE"] == "a note"
     with pytest.raises(VariableError):
-        to_promptfoo(small, {"case": {"NOTE": "x", "PARTS": [{"n": "many"}]}}, {})
+        to_promptfoo(small, {"NOTE": "x", "PARTS": [{"n": "many"}]}, {})
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -256,6 +266,7 @@ def edited(prompt: Prompt, **changed: object) -> str:
         ("no settings", "begins with settings"),
         ("---\n[1, 2\n---\nuser:\nx\n", "no YAML"),
         ("---\n- a\n---\nuser:\nx\n", "no mapping"),
+        ("---\na: &a [x, x]\nname: [*a, *a]\n---\nuser:\nx\n", "aliases are not allowed"),
         (FOREIGN.replace(HITS, "kind: image"), "HITS is of kind 'image'"),
         (FOREIGN + "\nassistant:\nSure.\n", "speaks as assistant"),
         (FOREIGN.replace("hits:", "first_name:").replace("in hits", "in first_name"), "one name in upper case"),

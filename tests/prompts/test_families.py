@@ -228,5 +228,5 @@ def test_hostile_text_stays_in_its_fence(family: str, hostile: str) -> None:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_an_unknown_section_is_named(family: str) -> None:
     """Asking for a section that a prompt does not have lists those that it has."""
-    with pytest.raises(VariableError, match="selection, schema, indexes, queries"):
+    with pytest.raises(VariableError, match="selection, schema, views, indexes, queries"):
         library.load_prompt(family).render_turn("tables", PAGE[family])

@@ -77,12 +77,17 @@ def more(text: str) -> Callable[[Path], object]:
     return put("prompt.toml", f"{TOML}\n[[variables]]\n{text}\n")
 
 
+def put_part(text: str) -> Callable[[Path], object]:
+    """Writes a partial, and includes it."""
+    include = "{% include 'sections/_p.md.j2' %}"
+    return both(put("sections/_p.md.j2", text), put("sections/schema.md.j2", include))
+
+
 def both(*damages: Callable[[Path], object]) -> Callable[[Path], object]:
     """One damage after the other."""
     return lambda folder: [damage(folder) for damage in damages]
 
 
-INCLUDE = "{% include 'sections/_p.md.j2' %}"
 without_sections = swap("prompt.toml", '["schema"]', "[]")
 DAMAGE: list[tuple[str, Callable[[Path], object], str]] = [
     ("length.budget", put("sections/schema.md.j2", "word " * 6_000), "sections/schema.md.j2"),
@@ -109,7 +114,7 @@ DAMAGE: list[tuple[str, Callable[[Path], object], str]] = [
     ("structure.renders", swap("context.md.j2", SIZE, "{{ SIZE }}"), "context.md.j2"),
     ("structure.renders", put("repair.md.j2", "{{ section.size }}"), "repair.md.j2"),
     ("variables.declared", swap("context.md.j2", "# Note", "# Note {{ COLOUR }}"), "context.md.j2:1"),
-    ("variables.declared", both(put("sections/_p.md.j2", "\n{{ SHAPE }}"), put("sections/schema.md.j2", INCLUDE)), "sections/_p.md.j2:2"),
+    ("variables.declared", put_part("\n{{ SHAPE }}"), "sections/_p.md.j2:2"),
     ("variables.used", more('name = "IDLE"\ntype = "boolean"\ndescription = "Nobody asks."'), "prompt.toml:24"),
     ("variables.used", swap("context.md.j2", SIZE, ""), "prompt.toml:18"),
     ("variables.described", swap("prompt.toml", "Raw size today.", "The size"), "prompt.toml:18"),

@@ -14,6 +14,7 @@ from dbprompt.brief import Brief
 from dbprompt.capacity import capacity_of
 from dbprompt.evidence import Finding
 from dbprompt.prompts.prompt import Prompt
+from dbprompt.render.markdown import count
 from dbprompt.session import Ask, Check, Done, GaveUp, Step
 
 __all__ = ["Progress"]
@@ -68,11 +69,9 @@ class Progress:
                 self._say(section, "answered, checking" + (f" ({left_out} misshapen left out)" if left_out else ""))
             case Done(report=report):
                 seconds = time.monotonic() - self._since.get(section, time.monotonic())
-                rest = len(report.findings)
+                rest, rounds = len(report.findings), self._rounds.get(section, 0)
                 notes = f", {rest} warning{'s' if rest != 1 else ''} or advice" if rest else ""
-                self._say(
-                    section, f"[green]proven[/] after {self._rounds.get(section, 0)} repairs{notes} ({seconds:.1f} s)"
-                )
+                self._say(section, f"[green]proven[/] after {count(rounds, 'repair')}{notes} ({seconds:.1f} s)")
             case GaveUp(reason=reason, report=report):
                 self._list(report.errors)
                 self._say(section, f"[red]{reason}[/]")

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from dbprompt.evidence import Evidence, Severity, Status
+from dbprompt.evidence import Evidence, Severity, Status, Tier
 from dbprompt.messages import Usage
-from dbprompt.render.evidence import EvidenceRow, evidence_rows, evidence_summary, status_words
+from dbprompt.render.evidence import TIER_WORDS, EvidenceRow, evidence_rows, evidence_summary, status_words
 from dbprompt.render.plans import plan_rows
 from dbprompt.result import Result
 
 __all__ = ["print_evidence", "print_result"]
 
+MOST_ROWS = 40
+_PROVING = (Tier.ENGINE, Tier.VENDOR, Tier.PARSER, Tier.RULE)
 _STYLES = {Status.PASSED: "green", Status.FAILED: "red", Status.INCONCLUSIVE: "yellow", Status.NOT_CHECKED: "yellow"}
 _SEVERITIES = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.ADVICE: "dim"}
 
@@ -27,9 +31,40 @@ def print_result(screen: Console, result: Result) -> None:
 
 
 def print_evidence(screen: Console, evidence: Evidence) -> None:
-    """One row an artefact, then the findings, then one sentence."""
+    """One row an artefact, or one a section and what is open where there are many; the findings; one sentence."""
     rows = evidence_rows(evidence)
-    table = Table("artefact", "verdict", "by", "what that does not say", title="Evidence", title_justify="left")
+    if len(rows) <= MOST_ROWS:
+        _print_rows(screen, rows)
+    else:
+        _print_sections(screen, rows)
+        _print_rows(screen, tuple(row for row in rows if row.status is not Status.PASSED), title="Not proven")
+    for finding in sorted(evidence.findings, key=lambda finding: list(Severity).index(finding.severity)):
+        style = _SEVERITIES[finding.severity]
+        screen.print(f"[{style}]{finding.severity}[/] {finding.code} [dim]{escape(finding.where)}[/]", highlight=False)
+        screen.print(f"  {escape(finding.message)}", highlight=False)
+    screen.print(evidence_summary(evidence), highlight=False)
+
+
+def _print_sections(screen: Console, rows: tuple[EvidenceRow, ...]) -> None:
+    """How much of each section was proven, and by what."""
+    table = Table("section", title="Evidence", title_justify="left")
+    heads = ("artefacts", *(TIER_WORDS[tier] for tier in _PROVING), "failed", "open")
+    for head in heads:
+        table.add_column(head, justify="right")
+    sections: dict[str, list[EvidenceRow]] = {}
+    for row in rows:
+        sections.setdefault(row.where.split("/")[1] if "/" in row.where else "", []).append(row)
+    for name, group in sections.items():
+        passed = Counter(row.tier for row in group if row.status is Status.PASSED)
+        failed = sum(row.status is Status.FAILED for row in group)
+        rest = len(group) - sum(passed.values()) - failed
+        figures = (len(group), *(passed[tier] for tier in _PROVING), failed, rest)
+        table.add_row(name, *(f"{figure:,}" if figure else "" for figure in figures))
+    screen.print(table)
+
+
+def _print_rows(screen: Console, rows: tuple[EvidenceRow, ...], *, title: str = "Evidence") -> None:
+    table = Table("artefact", "verdict", "by", "what that does not say", title=title, title_justify="left")
     for row in rows:
         table.add_row(
             escape(row.artefact),
@@ -39,11 +74,6 @@ def print_evidence(screen: Console, evidence: Evidence) -> None:
         )
     if rows:
         screen.print(table)
-    for finding in sorted(evidence.findings, key=lambda finding: list(Severity).index(finding.severity)):
-        style = _SEVERITIES[finding.severity]
-        screen.print(f"[{style}]{finding.severity}[/] {finding.code} [dim]{escape(finding.where)}[/]", highlight=False)
-        screen.print(f"  {escape(finding.message)}", highlight=False)
-    screen.print(evidence_summary(evidence), highlight=False)
 
 
 def _print_plans(screen: Console, evidence: Evidence) -> None:

@@ -10,11 +10,12 @@ from html import escape
 
 from dbprompt.errors import OutputError
 from dbprompt.evals.exchange import Exchange, Said, Turn
+from dbprompt.evals.measures import Measures
 from dbprompt.evals.outcomes import Outcome
 from dbprompt.evals.runs import Run
 from dbprompt.evals.scorers import Score
 from dbprompt.evidence import Evidence, Severity
-from dbprompt.render.evidence import evidence_rows, evidence_summary, status_words
+from dbprompt.render.evidence import TIER_WORDS, evidence_rows, evidence_summary, status_words
 from dbprompt.result import evidence_from_json
 
 __all__ = ["anchor", "case_section", "score_anchor"]
@@ -68,6 +69,13 @@ def _facts(one: Outcome) -> str:
             parts.append(f"cost {got.cost:.4f}")
     alike = ", ".join(f"{name.replace('_', ' ')} {f1:.2f}" for name, f1 in one.likeness.items() if f1 is not None)
     return "; ".join([*filter(None, parts), *([f"likeness to the gold schema (F1): {alike}"] if alike else [])])
+
+
+def _tiers(got: Measures) -> str:
+    """How many artefacts passed, by the strongest that looked at them."""
+    by = [f"{got.proven[tier]} by {TIER_WORDS[tier]}" for tier in TIER_WORDS if got.proven.get(tier)]
+    left = [f"{got.failed} failed"] * bool(got.failed) + [f"{got.open} undecided or not checked"] * bool(got.open)
+    return f"{got.artefacts} artefacts: " + (", ".join([*by, *left]) or "none passed")
 
 
 def _scores(run: Run, one: Outcome, here: str) -> str:

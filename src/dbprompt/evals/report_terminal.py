@@ -10,6 +10,7 @@ from dbprompt.evals.compare import Comparison
 from dbprompt.evals.outcomes import Outcome
 from dbprompt.evals.runs import Run
 from dbprompt.evals.statistics import Paired
+from dbprompt.evidence import Tier
 
 __all__ = ["print_comparison", "print_run"]
 
@@ -68,7 +69,7 @@ def _print_kinds(screen: Console, run: Run) -> None:
 
 
 def _print_cases(screen: Console, run: Run) -> None:
-    table = Table("case", "score", "must", "should", "proven", "repairs")
+    table = Table("case", "score", "must", "should", "passed", "by engine", "repairs")
     screen.print("\nCases")
     for name in ("input tokens", "output tokens"):
         table.add_column(name, justify="right")
@@ -78,17 +79,24 @@ def _print_cases(screen: Console, run: Run) -> None:
             f"{sum(s.passed for s in one.scores if s.level == level)} of {sum(s.level == level for s in one.scores)}"
             for level in ("must", "should")
         ]
-        share = got.proven_share() if got else None
         table.add_row(
             escape(one.key.label),
             _score(one),
             *shares,
-            "none" if share is None else f"{share:.0%}",
+            *_shares(one),
             str(got.repair_rounds) if got else "",
             f"{got.usage.input_tokens:,}" if got else "",
             f"{got.usage.output_tokens:,}" if got else "",
         )
     screen.print(table)
+
+
+def _shares(one: Outcome) -> tuple[str, str]:
+    """Of the design's artefacts, those that passed any check, and those that an engine ran."""
+    got = one.measures
+    shares = (got.proven_share(), got.proven_share(Tier.ENGINE)) if got else (None, None)
+    first, second = ("none" if share is None else f"{share:.0%}" for share in shares)
+    return first, second
 
 
 def _score(one: Outcome) -> str:

@@ -76,8 +76,8 @@ def diff_prompts(
         lines = difflib.unified_diff(
             before.get(part, "").splitlines(),
             after.get(part, "").splitlines(),
-            f"{old}/{part}",
-            f"{new}/{part}",
+            "old",
+            "new",
             lineterm="",
             n=_CONTEXT_LINES,
         )

@@ -21,6 +21,7 @@ from dbprompt.errors import PromptError, PromptLockError
 from dbprompt.prompts.prompt import Prompt
 
 __all__ = [
+    "DRAFT",
     "LABELS",
     "LOCK_FILE",
     "Change",
@@ -36,6 +37,7 @@ __all__ = [
 ]
 
 LOCK_FILE = "prompts.lock"
+DRAFT = "draft"
 LABELS = ("latest", "production")
 _VERSION = re.compile(r"\d{1,4}\.\d{1,4}\.\d{1,4}")
 _HEAD = "# Written by `dbprompt prompts lock`. A published version never changes: make a new one.\n"

@@ -15,6 +15,7 @@ from dbprompt.errors import OutputError, PromptError
 from dbprompt.prompts.changes import Difference, Level, differences, level_of
 from dbprompt.prompts.folder import SUFFIX
 from dbprompt.prompts.lock import (
+    DRAFT,
     LOCK_FILE,
     Entry,
     SchemaHash,
@@ -27,10 +28,9 @@ from dbprompt.prompts.lock import (
 )
 from dbprompt.prompts.prompt import Prompt
 
-__all__ = ["CHANGELOG", "DRAFT", "Plan", "plan_release", "release"]
+__all__ = ["CHANGELOG", "Plan", "plan_release", "release"]
 
 CHANGELOG = "CHANGELOG.md"
-DRAFT = "draft"
 _VERSION_LINE = re.compile(r'^version\s*=\s*"[^"\n]*"', re.MULTILINE)
 
 

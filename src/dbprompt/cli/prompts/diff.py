@@ -23,7 +23,7 @@ _LEVELS = {"major": "red", "minor": "yellow", "patch": "green", "minor or patch"
 def command(
     old: Name,
     new: Name,
-    brief: Annotated[bool, typer.Option("--summary", help="leave out the texts")] = False,
+    summary: Annotated[bool, typer.Option("--summary", help="leave out the texts")] = False,
     root: Root = None,
 ) -> None:
     """Compares two prompts, filled with the same examples. Exit code 0, whether or not they differ."""
@@ -32,10 +32,11 @@ def command(
     if not found.differences and not found.texts:
         out.print(f"{escape(found.old)} and {escape(found.new)} say the same.", highlight=False)
         return
+    out.print(f"from {escape(found.old)} to {escape(found.new)}", highlight=False)
     print_differences(out, found.differences)
-    for text in [] if brief else found.texts:
+    for text in [] if summary else found.texts:
         out.print(f"\n[bold]{escape(text.part)}[/]  [green]+{text.added}[/] [red]-{text.removed}[/]", highlight=False)
-        for line in text.lines:
+        for line in text.lines[2:]:
             out.print(Text(line, style=_style(line)), soft_wrap=True)
     level = found.level
     out.print(f"\nA release of this is {level.word if level else 'minor or patch: only a person can tell'}.")
@@ -52,6 +53,4 @@ def print_differences(out: Console, differences: tuple[Difference, ...]) -> None
 
 
 def _style(line: str) -> str:
-    if line.startswith(("+++", "---")):
-        return "bold"
     return {"+": "green", "-": "red", "@": "cyan"}.get(line[:1], "")

@@ -47,9 +47,7 @@ def export(
         case Format.PROMPTY:
             text = to_prompty(prompt)
         case Format.PROMPTFOO:
-            values = values_of(prompt, brief, variable)
-            cases = {brief.stem if brief else "given": values} if values else {}
-            text = to_promptfoo(prompt, cases, _schemas(prompt), provider=provider)
+            text = to_promptfoo(prompt, values_of(prompt, brief, variable), _schemas(prompt), provider=provider)
         case Format.PLAIN:
             text = to_plain(prompt, values_of(prompt, brief, variable))
             console(stderr=True).print(f"{estimate(text)}", highlight=False)

@@ -15,7 +15,7 @@ from dbprompt.cli.base import console
 from dbprompt.cli.prompts.base import Root
 from dbprompt.errors import MissingExtraError
 from dbprompt.evidence import Status
-from dbprompt.library import lint_prompt, list_prompts
+from dbprompt.library import lint_prompt, prompt_names
 from dbprompt.prompts.lint import BUDGET, Health, Row, RuleResult
 from dbprompt.prompts.tokens import ENCODERS, Counter, TokensBy, estimate, o200k_counter
 
@@ -37,7 +37,7 @@ def command(
 ) -> None:
     """Checks how prompts are made: length, structure, variables, safety, lock. Exit code 1 unless all rules pass."""
     count = _counter(tokens)
-    names = [name] if name else [str(prompt) for prompt in list_prompts(root=root)]
+    names = [name] if name else prompt_names(root=root)
     found = [lint_prompt(one, root=root, budget=budget, count=count, recordings=recording or ()) for one in names]
     if as_json:
         typer.echo(json.dumps([_json(health) for health in found], indent=2, ensure_ascii=False))
@@ -62,10 +62,11 @@ def _counter(method: str) -> Counter:
 def _print(out: Console, health: Health) -> None:
     total = len(health.results)
     out.print(f"[bold]{escape(health.prompt)}[/]  Prompt health {health.score:.0%} ({health.passed} of {total} rules)")
-    longest = max(health.lengths[:-1] or health.lengths, key=lambda item: item[1].high, default=None)
-    if longest:
-        out.print(f"longest turn: {escape(longest[0])}, {longest[1]}", highlight=False)
-        out.print(f"{health.lengths[-1][0]}: {health.lengths[-1][1]}", highlight=False)
+    if health.lengths[:-1]:
+        name, longest = max(health.lengths[:-1], key=lambda item: item[1].high)
+        out.print(f"longest turn: {escape(name)}, {longest}", highlight=False)
+    for name, whole in health.lengths[-1:]:
+        out.print(f"{name}: {whole}", highlight=False)
     table = Table("row", "rule", "says", "result")
     for row in Row:
         for at, result in enumerate(health.row(row)):
@@ -81,7 +82,7 @@ def _print(out: Console, health: Health) -> None:
 def _print_result(out: Console, result: RuleResult) -> None:
     style = _STYLES[result.status]
     reason = escape(" ".join(result.reason.split()))
-    out.print(f"[{style}]{result.rule.id}[/] {reason}", highlight=False)
+    out.print(f"[{style}]{result.rule.id}[/]{': ' if reason else ''}{reason}", highlight=False)
     for fault in result.faults[:_MOST]:
         out.print(f"  {escape(str(fault))}", highlight=False)
     if len(result.faults) > _MOST:

@@ -10,6 +10,7 @@ import yaml
 from jinja2 import Environment, TemplateSyntaxError
 from pydantic import ValidationError
 
+from dbprompt.brief.strict_yaml import StrictLoader
 from dbprompt.errors import PromptError
 from dbprompt.prompts.exchange.portable import ROLE_LINE
 from dbprompt.prompts.exchange.prompty import FORMAT, body_of
@@ -66,7 +67,7 @@ def _parts(text: str) -> tuple[Mapping[str, object], str]:
     if not found:
         raise PromptError("this is no .prompty file: it begins with settings between two lines of ---")
     try:
-        front = yaml.safe_load(found[1]) or {}
+        front = yaml.load(found[1], Loader=StrictLoader) or {}  # noqa: S506  a SafeLoader that refuses more
     except (yaml.YAMLError, RecursionError) as error:
         raise PromptError(f"the settings are no YAML: {error}") from error
     if not isinstance(front, Mapping):

@@ -29,6 +29,7 @@ _LEXER = Environment(trim_blocks=True, lstrip_blocks=True, autoescape=False)  # 
 _FENCED = re.compile(r'\|\s*fenced\s*\(\s*(["\'])(?P<label>[a-z][a-z0-9_ ]*)\1\s*\)\s*$')
 _FILTER = re.compile(r'filter\s+fenced\s*\(\s*(["\'])(?P<label>[a-z][a-z0-9_ ]*)\1\s*\)\s*$')
 _INCLUDE = re.compile(r'include\s+(["\'])(?P<path>[^"\']+)\1\s*$')
+_TUPLE = re.compile(r"\bin\s*\(([^()]*,[^()]*)\)")
 _IS = re.compile(r"\s+is\s+(?!(?:not\s+)?defined\b)")
 
 
@@ -58,7 +59,7 @@ class _Portable:
         if not fenced:
             if "fenced" in inside:
                 raise PromptError(f"{path}: {{{{ {inside} }}}}: put `fenced` last, so that it can be written as tags")
-            return f"{{{{ {_defaulted(inside)} }}}}"
+            return f"{{{{ {_common(inside)} }}}}"
         name = inside[: fenced.start()].strip()
         if name in self.objects:
             raise PromptError(f"{path}: {name} holds mappings; loop over it inside of a fence")
@@ -80,12 +81,12 @@ class _Portable:
             return f'<{TAG} name="{fenced["label"]}">\n' if fenced else f"{{% {inside} %}}"
         if inside == "endfilter" and self.fences.pop():
             return f"</{TAG}>"
-        return f"{{% {_defaulted(inside)} %}}"
+        return f"{{% {_common(inside)} %}}"
 
 
-def _defaulted(inside: str) -> str:
-    """A value that was not given is none here and undefined elsewhere; so that tests see none in both."""
-    return _IS.sub(" | default(none) is ", inside)
+def _common(inside: str) -> str:
+    """What means the same in every Jinja: Nunjucks has no tuples, and knows an absent value as undefined, not none."""
+    return _TUPLE.sub(r"in [\1]", _IS.sub(" | default(none) is ", inside))
 
 
 def _pieces(source: str) -> Iterator[tuple[str, str]]:

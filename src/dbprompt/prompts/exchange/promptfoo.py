@@ -24,7 +24,7 @@ _HEAD = "# yaml-language-server: $schema=https://promptfoo.dev/config-schema.jso
 
 def to_promptfoo(
     prompt: Prompt,
-    cases: Mapping[str, Mapping[str, object]],
+    values: Mapping[str, object],
     schemas: Mapping[str, Mapping[str, Json]],
     *,
     provider: str = "echo",
@@ -33,15 +33,14 @@ def to_promptfoo(
 
     Args:
         prompt: the prompt.
-        cases: a caller's values by the name of the case, such as a brief's; without any, the examples are one.
+        values: a caller's values, such as a brief's; without any, the examples of the variables.
         schemas: the output schema of each section; an answer has to fit it. Not asked of `echo`, which answers nothing.
         provider: as promptfoo calls it.
 
     Raises:
         PromptError: a value is wrong, or something of the prompt would mean something else there.
     """
-    given = cases or {"examples": example_values(prompt.variables)}
-    filled = {name: _vars(prompt.parse(values)) for name, values in given.items()}
+    filled = _vars(prompt.parse(values or example_values(prompt.variables)))
     turns = prompt.sections or ("",)
     config = {
         "description": f"{prompt}: {prompt.title}",
@@ -50,26 +49,30 @@ def to_promptfoo(
             {"id": _label(prompt, turn), "label": _label(prompt, turn), "raw": _chat(prompt, turn)} for turn in turns
         ],
         "providers": [provider],
+        "defaultTest": {"vars": filled, "options": {"disableVarExpansion": True}},
         "tests": [
             {
-                "description": f"{name}: {turn or prompt.name}",
+                "description": turn or prompt.name,
                 "prompts": [_label(prompt, turn)],
-                "vars": values,
-                "options": {"disableVarExpansion": True},
+                "vars": {
+                    "design_so_far": ""
+                },  # the finished sections go here; promptfoo wants a test to hold something
                 **_asserts(turn, schemas, provider),
             }
-            for name, values in filled.items()
             for turn in turns
         ],
     }
-    return _HEAD + yaml.dump(config, Dumper=_NoAliases, sort_keys=False, allow_unicode=True, width=120)
+    return _HEAD + yaml.dump(config, Dumper=_Readable, sort_keys=False, allow_unicode=True, width=120)
 
 
-class _NoAliases(yaml.SafeDumper):
-    """The same values stand under several tests: they are written out, so that a test can be copied alone."""
+class _Readable(yaml.SafeDumper):
+    """Texts of several lines stand as they are."""
 
-    def ignore_aliases(self, data: object) -> bool:
-        return True
+    def represent_str(self, data: str) -> yaml.ScalarNode:
+        return self.represent_scalar("tag:yaml.org,2002:str", data, style="|" if "\n" in data else None)
+
+
+_Readable.add_representer(str, _Readable.represent_str)
 
 
 def _label(prompt: Prompt, turn: str) -> str:
@@ -90,7 +93,8 @@ def _chat(prompt: Prompt, turn: str) -> str:
 def _asserts(turn: str, schemas: Mapping[str, Mapping[str, Json]], provider: str) -> dict[str, object]:
     if provider == "echo" or turn not in schemas:
         return {}
-    return {"assert": [{"type": "is-json", "value": dict(schemas[turn])}]}
+    # As text: promptfoo looks up every $ref of the file from the top of the file, not of the schema.
+    return {"assert": [{"type": "is-json", "value": json.dumps(schemas[turn], separators=(",", ": "))}]}
 
 
 def _vars(values: Values) -> dict[str, object]:

@@ -106,9 +106,8 @@ def _refuse_references(value: object, prompt: Prompt) -> None:
 
 def _yaml(front: dict[str, object]) -> str:
     """YAML without `---`, which the reader takes for the end wherever it stands."""
-    text = yaml.safe_dump(front, sort_keys=False, allow_unicode=True, width=120)
-    if "---" not in text:
-        return text
-    return yaml.safe_dump(json.loads(json.dumps(front)), sort_keys=False, default_style='"', width=10**6).replace(
-        "---", r"\x2d\x2d\x2d"
-    )
+    plain = json.loads(json.dumps(front))  # nothing stands in it twice, so nothing is written as an alias
+    text: str = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=120)
+    if "---" in text:
+        text = yaml.safe_dump(plain, sort_keys=False, default_style='"', width=10**6).replace("---", r"\x2d\x2d\x2d")
+    return text

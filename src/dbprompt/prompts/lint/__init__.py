@@ -54,4 +54,4 @@ def lint_folder(
         *check_safety(draft),
         *check_published(draft, place, root, schema_hash),
     )
-    return Health(draft.title or place, results, lengths)
+    return Health(draft.title if draft.title.replace("@", "/") == place else place, results, lengths)

@@ -68,7 +68,7 @@ class Health:
     """The result of lint. It says how a prompt is made, not how well it works: evals measure that.
 
     Args:
-        prompt: `name@version`, or the folder if that is unknown.
+        prompt: `name@version`, or the end of the folder's path if it is not called so.
         results: every rule that applies, in the order of the rows.
         lengths: the tokens of each turn, filled with the examples of the variables.
     """

@@ -14,7 +14,7 @@ from dbprompt.prompts.tokens import Counter, Tokens
 
 __all__ = ["WHOLE", "check_length", "turn_lengths"]
 
-WHOLE = "all sections at once"
+WHOLE = "the whole prompt"
 BUDGET = Rule(
     "length.budget", Row.LENGTH, "every turn fits the token budget", "shorten what the turn says, or give --budget"
 )
@@ -44,7 +44,7 @@ def turn_lengths(draft: Draft, count: Counter, counted: Mapping[str, Tokens]) ->
 
 
 def check_length(draft: Draft, lengths: tuple[tuple[str, Tokens], ...], budget: int) -> Iterator[RuleResult]:
-    """The rules of this row that apply. All sections at once are for pasting into a chat, so they have no budget."""
+    """The rules of this row that apply. All sections at once are for pasting into a chat: that has no budget."""
     turns = [(name, tokens) for name, tokens in lengths if name != WHOLE] or list(lengths)
     over = [(name, tokens) for name, tokens in turns if tokens.low > budget]
     unsure = [f"{name}: {tokens}" for name, tokens in turns if tokens.low <= budget < tokens.high]

@@ -8,12 +8,15 @@ from importlib.resources.abc import Traversable
 from dbprompt.errors import PromptError
 from dbprompt.prompts.lint.base import Fault, Row, Rule, RuleResult, judged, line_of, not_checked
 from dbprompt.prompts.lint.draft import TOML, Draft
-from dbprompt.prompts.lock import LOCK_FILE, SchemaHash, check_lock, read_lock
+from dbprompt.prompts.lock import DRAFT, LOCK_FILE, SchemaHash, check_lock, read_lock
 
 __all__ = ["check_published"]
 
 PLACE = Rule(
-    "lock.place", Row.LOCK, "its folder is called NAME/VERSION as in prompt.toml", "rename the folder, or release it"
+    "lock.place",
+    Row.LOCK,
+    "its folder is called NAME/VERSION as in prompt.toml, or NAME/draft",
+    "rename the folder, or release it",
 )
 HELD = Rule("lock.held", Row.LOCK, f"{LOCK_FILE} holds this version", "dbprompt prompts lock --root FOLDER")
 SAME = Rule(
@@ -31,6 +34,10 @@ def check_published(
     if not draft.title:
         for rule in (PLACE, HELD, SAME):
             yield not_checked(rule, f"{TOML} does not say name and version")
+        return
+    name, _, _ = draft.title.partition("@")
+    if place == f"{name}/{DRAFT}":  # a draft is on its way to be a version: there is nothing to hold it to yet
+        yield judged(PLACE, ())
         return
     fits = place == draft.title.replace("@", "/")
     at = line_of(draft.toml, r"^\s*version\s*=")

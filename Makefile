@@ -9,7 +9,7 @@ $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "dbprompt needs Python 3.11 or newer: make PYTHON=python3.12"; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
-	$(BIN)/python -m pip install --quiet --editable '.[postgres,duckdb,diagram,prometheus,alembic,bash,evals]' --group dev
+	$(BIN)/python -m pip install --quiet --editable '.[postgres,duckdb,diagram,prometheus,alembic,bash,evals,distributed]' --group dev
 	@touch $(READY)
 
 demo: $(READY)

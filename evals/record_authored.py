@@ -24,6 +24,9 @@ FAMILIES = ("database_architect", "design_framework")
 CASES = {
     "marketplace": ROOT / "examples/marketplace.yaml",
     "crm": ROOT / "evals/briefs/pg_crm_multitenant.yaml",
+    "clinic": ROOT / "evals/briefs/pg_clinic_scheduling.yaml",
+    "wallet": ROOT / "evals/briefs/pg_wallet_ledger.yaml",
+    "telemetry": ROOT / "evals/briefs/timescale_fleet_telemetry.yaml",
 }
 """Folder of answers: the brief that they answer."""
 

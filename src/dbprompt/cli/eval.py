@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -39,6 +40,9 @@ Record = Annotated[Path | None, typer.Option(help="ask, and record the exchanges
 Live = Annotated[bool, typer.Option("--live", help="ask, and record nothing")]
 Out = Annotated[Path | None, typer.Option(help="the run's folder; a run that is there is gone on with")]
 Workers = Annotated[int, typer.Option(min=1, help="cases at a time")]
+Scheduler = Annotated[
+    str | None, typer.Option(help="run the cases on a Dask cluster, such as tcp://10.0.0.5:8786", metavar="ADDRESS")
+]
 Again = Annotated[bool, typer.Option("--again", help="a run that is complete is done anew")]
 Retry = Annotated[bool, typer.Option("--retry-failed", help="cases that failed are asked once more")]
 Attempts = Annotated[int, typer.Option(min=0, help="repair rounds a section")]
@@ -66,6 +70,7 @@ def run_(
     live: Live = False,
     out: Out = None,
     workers: Workers = 2,
+    scheduler: Scheduler = None,
     again: Again = False,
     retry_failed: Retry = False,
     attempts: Attempts = 3,
@@ -80,7 +85,7 @@ def run_(
     options = _options(
         prompt, model, base_url, repeat, section, replay, record, live, attempts, max_output_tokens, timeout, price
     )
-    run = _run(suite, case, options, out, workers, again, retry_failed)
+    run = _run(suite, case, options, out, workers, again, retry_failed, scheduler)
     from dbprompt.evals.report_terminal import print_run
 
     print_run(console(), run)
@@ -231,16 +236,26 @@ def _run(
     workers: int,
     again: bool,
     retry_failed: bool,
+    scheduler: str | None = None,
 ) -> Run:
     from dbprompt.cli.eval_progress import EvalProgress
     from dbprompt.evals import load_suite, run_suite
 
     read = load_suite(suite)
-    with EvalProgress(console(stderr=True)) as progress:
+    with ExitStack() as stack:
+        cluster = None
+        if scheduler is not None:
+            from dbprompt.evals.distributed import SHARD, connect
+
+            cluster = stack.enter_context(connect(scheduler))
+            workers = max(workers, cluster.threads * 2)  # one is worked on, one waits beside it
+        progress = stack.enter_context(EvalProgress(console(stderr=True)))
         return run_suite(
             read.only(tuple(case)) if case else read,
             out=out,
+            executor=cluster,
             workers=workers,
+            shard=SHARD if cluster else 1,
             again=again,
             retry_failed=retry_failed,
             watch=progress.watch,

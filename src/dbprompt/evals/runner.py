@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import date
+from itertools import islice
 from pathlib import Path
 from typing import TypedDict, Unpack
 
-from dbprompt.errors import AuthenticationError, EngineError, MissingExtraError, QuotaError, UnknownModelError
 from dbprompt.evals.base import RunError, write_whole
 from dbprompt.evals.ledger import Ledger
 from dbprompt.evals.measures import Price
@@ -24,15 +24,12 @@ from dbprompt.evals.outcomes import Key, Outcome
 from dbprompt.evals.plan import Plan, plan_of
 from dbprompt.evals.runs import Run, load_run, write_manifest
 from dbprompt.evals.suite import Suite, load_suite
-from dbprompt.evals.trial import Attempt, Bounds, Task, attempt
+from dbprompt.evals.trial import Attempt, Bounds, Shard, Task, attempt_all
 from dbprompt.prompts.prompt import Prompt
 from dbprompt.providers import Provider
 from dbprompt.sections import SectionName
 
 __all__ = ["PlanOptions", "Progress", "RunWatch", "run_plan", "run_suite"]
-
-STOPS = (EngineError, MissingExtraError, AuthenticationError, QuotaError, UnknownModelError)
-"""What would end every other case the same way, so that the run ends instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +76,7 @@ def run_suite(
     out: str | Path | None = None,
     executor: Executor | None = None,
     workers: int = 2,
+    shard: int = 1,
     again: bool = False,
     retry_failed: bool = False,
     watch: RunWatch | None = None,
@@ -90,7 +88,9 @@ def run_suite(
         suite: a suite or its file.
         out: the run's folder; by default `build/evals/SUITE/PROMPT.MODEL`. A run that is there is gone on with.
         executor: where the cases run; `workers` threads here if not given.
-        workers: how many cases at a time.
+        workers: how many cases at a time, or how many shards.
+        shard: recorded cases that are handed to a worker at once, at most; fewer where that leaves a worker idle. Cases
+            that ask a model go one by one, so that a lost worker asks for one case again.
         again: a run that is complete is done anew.
         retry_failed: cases that failed are asked once more.
         watch: is told how far it is.
@@ -105,7 +105,14 @@ def run_suite(
     plan = plan_of(read, **options)
     folder = Path(out) if out is not None else default_folder(plan)
     return run_plan(
-        plan, folder, executor=executor, workers=workers, again=again, retry_failed=retry_failed, watch=watch
+        plan,
+        folder,
+        executor=executor,
+        workers=workers,
+        shard=shard,
+        again=again,
+        retry_failed=retry_failed,
+        watch=watch,
     )
 
 
@@ -121,6 +128,7 @@ def run_plan(
     *,
     executor: Executor | None = None,
     workers: int = 2,
+    shard: int = 1,
     again: bool = False,
     retry_failed: bool = False,
     watch: RunWatch | None = None,
@@ -131,7 +139,9 @@ def run_plan(
         plan: what is to be asked.
         folder: of the run; made if it is not there.
         executor: where the cases run; `workers` threads here if not given.
-        workers: how many cases at a time.
+        workers: how many cases at a time, or how many shards.
+        shard: recorded cases that are handed to a worker at once, at most; fewer where that leaves a worker idle. Cases
+            that ask a model go one by one, so that a lost worker asks for one case again.
         again: a run that is complete is done anew; one that was cut short is gone on with.
         retry_failed: cases that failed are asked once more.
         watch: is told how far it is.
@@ -140,8 +150,8 @@ def run_plan(
         RunError: the folder cannot be written, another process writes to it, or cases broke off.
         DbpromptError: every case would end the same way: no engine, no package, no key.
     """
-    if workers < 1:
-        raise ValueError(f"workers is {workers}; at least one case has to run at a time")
+    if workers < 1 or shard < 1:
+        raise ValueError(f"workers is {workers} and shard {shard}; at least one case has to run at a time")
     with ExitStack() as stack:
         ledger = stack.enter_context(Ledger(folder))
         write_manifest(folder, plan.manifest)
@@ -155,7 +165,8 @@ def run_plan(
         ]
         pace.say()
         pool = executor or stack.enter_context(_threads(workers))
-        _Loop(pool, workers, folder, ledger, pace).run(tasks)
+        size = _shard_size(len(tasks), workers, shard) if plan.manifest.mode == "replay" else 1
+        _Loop(pool, workers, size, folder, ledger, pace).run(tasks)
     return load_run(folder)
 
 
@@ -165,8 +176,13 @@ def _open_keys(plan: Plan, run: Run, retry_failed: bool) -> set[Key]:
 
 
 def _told(task: Task, pace: _Pace, executor: Executor | None) -> Task:
-    """Only our own threads can be told of each step: an executor of the caller's may be on another machine."""
-    return replace(task, tell=pace.step) if executor is None else task
+    """Only our own threads can be told of each step: an executor of the caller's may be in another folder."""
+    return replace(task, tell=pace.step) if executor is None else replace(task, home=Path.cwd())
+
+
+def _shard_size(tasks: int, workers: int, most: int) -> int:
+    """So large that few are sent, so small that nobody waits for the last one while others idle."""
+    return max(1, min(most, tasks // (workers * 2)))
 
 
 def _threads(workers: int) -> ThreadPoolExecutor:
@@ -213,14 +229,15 @@ class _Pace:
 
 @dataclass(slots=True)
 class _Loop:
-    """So many cases under way, each written down as it ends."""
+    """So many shards of cases under way, each case written down as its shard ends."""
 
     pool: Executor
     workers: int
+    size: int
     folder: Path
     ledger: Ledger
     pace: _Pace
-    _running: dict[Future[Attempt], Task] = field(default_factory=dict)
+    _running: dict[Future[Shard], tuple[Task, ...]] = field(default_factory=dict)
     _broken: list[tuple[Task, BaseException]] = field(default_factory=list)
 
     def run(self, tasks: Sequence[Task]) -> None:
@@ -239,30 +256,34 @@ class _Loop:
             shown = "; ".join(f"{task.key.label}: {type(error).__name__}: {error}" for task, error in self._broken[:3])
             raise RunError(f"{count}. {shown}") from self._broken[0][1]
 
-    def _fill(self, waiting: Iterable[Task]) -> bool:
-        for task in waiting if len(self._running) < self.workers else ():
-            self.pace.begin(task.key)
-            self._running[self.pool.submit(attempt, task)] = task
-            if len(self._running) >= self.workers:
-                break
+    def _fill(self, waiting: Iterator[Task]) -> bool:
+        while len(self._running) < self.workers and (tasks := tuple(islice(waiting, self.size))):
+            for task in tasks:
+                self.pace.begin(task.key)
+            self._running[self.pool.submit(attempt_all, tasks)] = tasks
         return bool(self._running)
 
-    def _take(self, future: Future[Attempt]) -> BaseException | None:
+    def _take(self, future: Future[Shard]) -> BaseException | None:
         """Writes down what came; gives the error that ends the run, if it is one."""
-        task = self._running.pop(future)
+        tasks = self._running.pop(future)
+        if future.cancelled():
+            return RunError("the connection to the workers was lost; what is finished is kept: start again to go on")
         error = future.exception()
-        if error is not None:
-            self.pace.end(task.key, None)
-            if isinstance(error, STOPS) or not isinstance(error, Exception):
-                return error
-            self._broken.append((task, error))
-            return None
-        made = future.result()
+        if error is not None and not isinstance(error, Exception):
+            return error
+        shard = future.result() if error is None else Shard((error,) * len(tasks))
+        for task, end in zip(tasks, shard.ends, strict=False):
+            if isinstance(end, Exception):
+                self._broken.append((task, end))
+            else:
+                self._keep(task, end)
+            self.pace.end(task.key, None if isinstance(end, Exception) else end.outcome)
+        return shard.stop
+
+    def _keep(self, task: Task, made: Attempt) -> None:
         for name, text in made.files.items():
             write_whole(self.folder / task.key.folder / name, text)
         self.ledger.append(made.outcome)
-        self.pace.end(task.key, made.outcome)
-        return None
 
     def _drop(self) -> None:
         """What is under way is not waited for longer than it needs; what did not begin never does."""

@@ -5,23 +5,35 @@ It writes nothing into the run's folder: the files go back with the outcome, and
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
 from dbprompt.client import Client
 from dbprompt.drivers import Watch
-from dbprompt.errors import AskError, AuthenticationError, QuotaError, UnknownModelError, VariableError
+from dbprompt.errors import (
+    AskError,
+    AuthenticationError,
+    EngineError,
+    MissingExtraError,
+    QuotaError,
+    UnknownModelError,
+    VariableError,
+)
+from dbprompt.evals.base import RunError, digest
 from dbprompt.evals.exchange import Listener
 from dbprompt.evals.likeness import Likeness, likeness
 from dbprompt.evals.measures import Price, measures
 from dbprompt.evals.outcomes import Key, Outcome
 from dbprompt.evals.scorers import Score, score_all
 from dbprompt.evals.suite import SuiteCase
+from dbprompt.library import load_prompt
 from dbprompt.prompts.prompt import Prompt
 from dbprompt.providers import Provider, RetryPolicy, open_provider
 from dbprompt.providers.tape import Tape
@@ -29,7 +41,10 @@ from dbprompt.result import Result
 from dbprompt.sections import SECTIONS, DatabaseDesign, SectionName
 from dbprompt.sections.schema import Schema
 
-__all__ = ["Attempt", "Bounds", "Task", "attempt"]
+__all__ = ["STOPS", "Attempt", "Bounds", "Shard", "Task", "attempt", "attempt_all", "prompt_hash"]
+
+STOPS = (EngineError, MissingExtraError, AuthenticationError, QuotaError, UnknownModelError)
+"""What would end every other case the same way, so that the run ends instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +73,7 @@ class Task:
         as_of: the day that partitions are counted from.
         price: what the model costs.
         tell: is told each step, for progress.
+        home: the folder that relative paths are meant from; the current one if it is not said.
     """
 
     key: Key
@@ -72,6 +88,7 @@ class Task:
     as_of: date
     price: Price | None = None
     tell: Callable[[Key, str, str], None] | None = None
+    home: Path = Path()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,16 +99,44 @@ class Attempt:
     files: dict[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """What came of cases that were asked one after the other, in their order.
+
+    Args:
+        ends: an outcome, or the error that broke the case off. Shorter than the tasks if a case stopped all.
+        stop: what would end every other case the same way.
+    """
+
+    ends: tuple[Attempt | Exception, ...]
+    stop: Exception | None = None
+
+
+def attempt_all(tasks: Sequence[Task]) -> Shard:
+    """Asks for several cases, one after the other; what the first ones gave is kept, whatever ends the last."""
+    ends: list[Attempt | Exception] = []
+    for task in tasks:
+        try:
+            ends.append(attempt(task))
+        except STOPS as error:
+            return Shard(tuple(ends), error)
+        except Exception as error:  # a bug breaks its own case off, and the runner says so
+            ends.append(error)
+    return Shard(tuple(ends))
+
+
 def attempt(task: Task) -> Attempt:
     """Asks for the design of a case and scores it.
 
     Raises:
+        RunError: this process reads another prompt or recording than the run was planned with.
         DbpromptError: the run cannot go on like this: an engine or a package is missing, or nobody answers with this
             key. What a model or a recording did wrong is an outcome.
     """
     started = time.monotonic()
-    tape = Tape.open(task.recording, mode=task.mode, keep=True) if task.recording else None
-    listener = Listener(_opened(task, tape), closes=isinstance(task.model, str))
+    prompt = _prompt(task)
+    tape, provider, shared = _line(task)
+    listener = Listener(provider, closes=not shared)
     client = Client(
         listener,
         recording=tape,
@@ -103,7 +148,7 @@ def attempt(task: Task) -> Attempt:
     why = kind = ""
     try:
         with client:
-            result = client.design(task.case.case.brief, prompt=task.prompt, sections=task.sections, as_of=task.as_of)
+            result = client.design(task.case.case.brief, prompt=prompt, sections=task.sections, as_of=task.as_of)
     except (AuthenticationError, QuotaError, UnknownModelError):
         raise
     except (AskError, VariableError) as error:
@@ -120,10 +165,67 @@ def attempt(task: Task) -> Attempt:
     return Attempt(outcome, files)
 
 
-def _opened(task: Task, tape: Tape | None) -> Provider:
+def prompt_hash(prompt: Prompt, sections: Sequence[SectionName]) -> str:
+    """Of the templates of these sections."""
+    return digest([prompt.turn_hash(name) for name in sections if name in prompt.sections])
+
+
+def _prompt(task: Task) -> Prompt:
+    if not isinstance(task.prompt, str):
+        return task.prompt
+    is_path = "/" in task.prompt or "\\" in task.prompt or task.prompt.startswith(".")
+    name = str(task.home / task.prompt) if is_path else task.prompt
+    return _planned_prompt(name, task.sections, task.key.prompt_hash)
+
+
+@lru_cache(maxsize=8)
+def _planned_prompt(name: str, sections: tuple[SectionName, ...], wanted: str) -> Prompt:
+    """Read once a process: the hash is part of the name, so a changed prompt is another one."""
+    prompt = load_prompt(name)
+    if prompt_hash(prompt, sections) != wanted:
+        raise RunError(f"{name} is not the prompt that the run was planned with; start again")
+    return prompt
+
+
+def _line(task: Task) -> tuple[Tape | None, Provider, bool]:
+    """Who answers, through which tape, and whether other cases are answered by the same."""
+    recording = None if task.recording is None else task.home / task.recording
     if not isinstance(task.model, str):
-        return task.model
-    return open_provider(task.model, base_url=task.base_url, timeout_s=task.bounds.timeout_s, tape=tape)
+        return (Tape.open(recording, mode=task.mode, keep=True) if recording else None), task.model, True
+    if recording is not None and task.mode == "replay":
+        seen = _recorded(recording, task.key.answers)
+        seen.path = task.recording or recording  # named as the plan names it, wherever that is
+        if not _turns_matter(recording, task.key.answers):
+            return seen, _replaying(recording, task.key.answers, task.model, task.base_url, task.bounds.timeout_s), True
+    tape = Tape.open(recording, mode=task.mode, keep=True) if recording else None
+    if tape is not None:
+        tape.path = task.recording if task.mode == "replay" and task.recording else tape.path
+    opened = open_provider(task.model, base_url=task.base_url, timeout_s=task.bounds.timeout_s, tape=tape)
+    return tape, opened, False
+
+
+@lru_cache(maxsize=64)
+def _recorded(recording: Path, wanted: str) -> Tape:
+    """Read once a process: the hash is part of the name, so a changed recording is another one."""
+    tape = Tape.open(recording)
+    if hashlib.sha256(recording.read_bytes()).hexdigest()[:16] != wanted:
+        raise RunError(f"{recording} is not the recording that the run was planned with; start again")
+    return tape
+
+
+@lru_cache(maxsize=64)
+def _turns_matter(recording: Path, wanted: str) -> bool:
+    """Whether a request was answered twice in it: then a tape has a place in it, and each case needs its own."""
+    marks = [
+        (one.key, one.source.prompt_hash, one.source.schema_hash) for one in _recorded(recording, wanted).interactions
+    ]
+    return len(set(marks)) != len(marks)
+
+
+@lru_cache(maxsize=64)
+def _replaying(recording: Path, wanted: str, model: str, base_url: str | None, timeout_s: float) -> Provider:
+    """A provider without a network: nothing is open in it, so nobody closes it."""
+    return open_provider(model, base_url=base_url, timeout_s=timeout_s, tape=_recorded(recording, wanted))
 
 
 def _watch(task: Task) -> Watch | None:

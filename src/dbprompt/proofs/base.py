@@ -96,6 +96,7 @@ def stage(
     parsed = [one for statement in statements for one in _parsed(statement.sql)]
     wanted = needs(parsed)
     here = engine.installation.major
+    extensions = (*extensions, *(("timescaledb",) if target == "timescaledb" else ()))
     everything = wanted.extensions | frozenset(extensions)
     with engine.sandbox(Needs(everything, roles=roles or wanted.roles), Limits()) as sandbox:
         ready = Stage(sandbox, "" if major == here else f"on {here} instead of {major}")

@@ -62,8 +62,9 @@ def stock_loop(cases: int, folder: Path) -> None:
     player = vcr.VCR(serializer="json", record_mode="none", match_on=["method", "uri", "body"])
     with anthropic.Anthropic(api_key="none", max_retries=0) as client:
         for _ in range(cases):
-            with player.use_cassette(str(cassette)):
+            with player.use_cassette(str(cassette)) as tape:
                 client.post("/v1/messages", body=body, cast_to=object)
+                assert tape.play_count == 1
 
 
 def main(cases: int) -> None:
@@ -103,7 +104,9 @@ def on_dask(suite: object, folder: Path, options: dict[str, object], cases: int)
     rows = []
     for count in (1, 2):
         with (
-            LocalCluster(n_workers=count, threads_per_worker=1, host="127.0.0.1", dashboard_address=None) as cluster,
+            LocalCluster(
+                n_workers=count, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0"
+            ) as cluster,
             connect(cluster.scheduler_address) as pool,
         ):
             for warmth in ("cold", "warm"):

@@ -10,10 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from importlib.metadata import version
 from typing import Generic, Literal, TypeAlias, TypeVar, cast
 
-from pydantic import BaseModel
+from pydantic import VERSION, BaseModel
 
 from dbprompt.evidence import Finding, Report, Severity, Status, Tier, Verdict
 from dbprompt.messages import Json, Message, Origin, OutputSchema, Reply, Request, StopReason, Usage
@@ -169,7 +168,7 @@ class Session(Generic[T]):
         return Request(messages, schema, self.max_output_tokens, self.origin)
 
     def _shape_verdict(self) -> Report:
-        checker = f"pydantic {version('pydantic')}"
+        checker = f"pydantic {VERSION}"
         verdict = Verdict(
             self.schema.name, "", Status.PASSED, Tier.RULE, checker, "shape and types only, not what the values mean"
         )

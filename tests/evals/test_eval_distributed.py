@@ -50,7 +50,7 @@ def _dask(folder: Path, *words: str) -> subprocess.Popen[bytes]:
 
 
 def _worker(folder: Path, address: str) -> subprocess.Popen[bytes]:
-    options = ("--nthreads", "1", "--no-nanny", "--host", HOST, "--memory-limit", "0")
+    options = ("--nthreads", "1", "--no-nanny", "--host", HOST, "--memory-limit", "0", "--death-timeout", "20")
     return _dask(folder, "worker", address, *options)
 
 
@@ -69,6 +69,8 @@ def local(tmp_path: Path) -> Iterator[Local]:
             time.sleep(0.05)
         address = json.loads(said.read_text())["address"]
         workers += [_worker(folder, address) for _ in range(2)]
+        with connect(address) as cluster:
+            _wait_for(cluster, 2)
         yield Local(address, scheduler, workers)
     finally:
         for one in [*workers, scheduler]:
@@ -129,7 +131,6 @@ def test_eval_killed_worker_costs_no_case(tmp_path: Path, local: Local) -> None:
             local.workers[0].send_signal(signal.SIGKILL)
 
     with connect(local.address) as cluster:
-        _wait_for(cluster, 2)
         theirs = _run(suite, tmp_path / "theirs", executor=cluster, workers=4, shard=2, watch=watch)
     assert hurt.is_set() and local.workers[0].wait(10) == -signal.SIGKILL
     ours = _run(suite, tmp_path / "ours")
@@ -153,7 +154,7 @@ def test_eval_lost_connection_keeps_what_is_finished(tmp_path: Path, local: Loca
             local.scheduler.kill()
 
     began = time.monotonic()
-    with connect(local.address, wait_s=20) as cluster, pytest.raises(RunError, match="connection to the workers"):
+    with connect(local.address, wait_s=5) as cluster, pytest.raises(RunError, match="connection to the workers"):
         _run(suite, tmp_path / "run", executor=cluster, workers=2, shard=2, watch=watch)
     assert time.monotonic() - began < 60
     kept = len((tmp_path / "run/results.jsonl").read_text().splitlines())

@@ -26,7 +26,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 SHARD = 50
-"""Recorded cases in a shard, at most: a quarter of a second of work, against a few milliseconds of sending."""
+"""Recorded cases in a shard, at most: about a second of work, against a few milliseconds of sending."""
 
 WAIT_S = 60.0
 

@@ -17,7 +17,7 @@ from dbprompt.evals.outcomes import Key
 from dbprompt.evals.recordings import find_recording, recording_path, who_answered
 from dbprompt.evals.runs import Manifest
 from dbprompt.evals.suite import Suite, SuiteCase
-from dbprompt.evals.trial import Bounds, Task
+from dbprompt.evals.trial import Bounds, Task, prompt_hash
 from dbprompt.library import load_prompt
 from dbprompt.prompts.prompt import Prompt
 from dbprompt.providers import Provider
@@ -136,7 +136,7 @@ class _Planner:
         key = Key(
             case=case.name,
             case_hash=case.hash,
-            prompt_hash=digest([self.family.turn_hash(name) for name in sections if name in self.family.sections]),
+            prompt_hash=prompt_hash(self.family, sections),
             schema_hash=digest([output_schema(SECTIONS[name], name).hash for name in sections]),
             settings_hash=digest([*sections, self.bounds.attempts, self.bounds.max_output_tokens]),
             model=said,

@@ -159,10 +159,9 @@ def run_plan(
         if again and before.outcomes and not _open_keys(plan, before, retry_failed=False):
             ledger.set_aside()
             before = load_run(folder)
-        pace = _Pace(len(plan.tasks), len(plan.tasks) - len(_open_keys(plan, before, retry_failed)), watch)
-        tasks = [
-            _told(task, pace, executor) for task in plan.tasks if task.key in _open_keys(plan, before, retry_failed)
-        ]
+        left = _open_keys(plan, before, retry_failed)
+        pace = _Pace(len(plan.tasks), len(plan.tasks) - len(left), watch)
+        tasks = [_told(task, pace, executor) for task in plan.tasks if task.key in left]
         pace.say()
         pool = executor or stack.enter_context(_threads(workers))
         size = _shard_size(len(tasks), workers, shard) if plan.manifest.mode == "replay" else 1

@@ -14,6 +14,7 @@ from dbprompt.evidence import Status, Tier
 from dbprompt.proofs import diagram
 from dbprompt.proofs.base_mermaid import UnreadableError, read_diagram
 from dbprompt.render.mermaid import er_diagram
+from dbprompt.render.topology import topology
 from dbprompt.sections import DatabaseDesign
 
 DAY = date(2026, 3, 15)
@@ -101,3 +102,26 @@ def test_a_flowchart_is_read_too(mermaid: None) -> None:
     drawing = read_diagram('flowchart LR\n    a["primary"] -->|sync| b["standby"]\n')
     assert [box.name for box in drawing.boxes] == ["a", "b"] and drawing.boxes[0].rows == (("primary",),)
     assert [(line.ends, line.label) for line in drawing.lines] == [(("a", "b"), "sync")]
+
+
+@pytest.mark.parametrize("case", ["marketplace", "crm"])
+def test_mermaid_reads_the_servers(case: str, mermaid: None) -> None:
+    """Every server and its replication is in the drawing."""
+    (verdict,) = diagram.topology_reads(Subject(design(case, "infrastructure"), "infrastructure"), DAY).verdicts
+    assert (verdict.status, verdict.tier) == (Status.PASSED, Tier.VENDOR), verdict.uncovered
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (("node_db_standby[", "node_db_other["), "db_other is drawn and no server"),
+        (("node_db_primary -.->", "node_db_standby -.->"), "no line shows that db_replica follows db_primary"),
+    ],
+)
+def test_a_wrong_drawing_of_the_servers_is_told(wrong: tuple[str, str], said: str, mermaid: None) -> None:
+    """A server that is missing, or replication from the wrong one, is named."""
+    infrastructure = design("marketplace", "infrastructure").infrastructure
+    assert infrastructure
+    text = topology(infrastructure)
+    assert wrong[0] in text
+    assert said in "; ".join(diagram.servers_missing(read_diagram(text.replace(*wrong, 1)), infrastructure))

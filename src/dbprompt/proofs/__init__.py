@@ -13,7 +13,7 @@ from dbprompt.proofs.alerts import alerts_fire, alerts_parse, health_view_runs
 from dbprompt.proofs.audit import audit_holds
 from dbprompt.proofs.backfills import backfills_resume
 from dbprompt.proofs.backup import backup_comes_back, scripts_are_sound
-from dbprompt.proofs.diagram import diagram_reads
+from dbprompt.proofs.diagram import diagram_reads, topology_reads
 from dbprompt.proofs.jobs import index_upkeep_runs, jobs_run
 from dbprompt.proofs.lifecycle import rows_come_and_go
 from dbprompt.proofs.machines import archive_settings, pooler_starts, server_settings
@@ -33,7 +33,7 @@ PROOFS: Mapping[SectionName, tuple[Proof, ...]] = {
     "views": (view_refreshes,),
     "lifecycle": (rows_come_and_go,),
     "security": (roles_hold, row_policies_hold, audit_holds, access_settings_hold),
-    "infrastructure": (server_settings, pooler_starts),
+    "infrastructure": (server_settings, pooler_starts, topology_reads),
     "backup": (archive_settings, scripts_are_sound, backup_comes_back),
     "monitoring": (alerts_parse, alerts_fire, health_view_runs),
     "runbooks": (runbooks_run,),

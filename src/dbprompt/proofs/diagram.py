@@ -1,4 +1,4 @@
-"""The ER diagram is read by Mermaid itself, and says what the schema says.
+"""The ER diagram and the drawing of the servers are read by Mermaid itself, and say what the design says.
 
 Poor: `[USER] ||--o{ [ORDER] : places`, which no Mermaid takes; a column named `pk`, which it takes for the mark of a
 key; a table that is drawn without one of its columns.
@@ -11,7 +11,7 @@ could repair, the verdict alone says it.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date
 
 from dbprompt.checks.base_design import listing
@@ -20,12 +20,11 @@ from dbprompt.errors import MissingExtraError
 from dbprompt.evidence import Report, Status, Tier, Verdict
 from dbprompt.proofs.base_mermaid import Drawing, UnreadableError, mermaid_version, read_diagram
 from dbprompt.render.mermaid import er_diagram
+from dbprompt.render.topology import topology
+from dbprompt.sections.infrastructure import Infrastructure
 from dbprompt.sections.schema import Schema, Table
 
-__all__ = ["diagram_reads", "differences"]
-
-_ARTEFACT = "ER diagram"
-_WHERE = "/tables"
+__all__ = ["diagram_reads", "differences", "servers_missing", "topology_reads"]
 
 
 def diagram_reads(subject: Subject, as_of: date) -> Report:
@@ -33,20 +32,50 @@ def diagram_reads(subject: Subject, as_of: date) -> Report:
     schema = subject.design.schema
     if subject.section != "schema" or schema is None:
         return Report()
+    return _read("ER diagram", "/tables", er_diagram(subject.design), lambda drawing: differences(drawing, schema))
+
+
+def topology_reads(subject: Subject, as_of: date) -> Report:
+    """A verdict on the drawing of the servers of the section `infrastructure`."""
+    infrastructure = subject.design.infrastructure
+    if subject.section != "infrastructure" or infrastructure is None:
+        return Report()
+    drawn = topology(infrastructure)
+    return _read("topology drawing", "/nodes", drawn, lambda drawing: servers_missing(drawing, infrastructure))
+
+
+def _read(artefact: str, where: str, text: str, wrong_in: Callable[[Drawing], Iterator[str]]) -> Report:
     try:
         checker = mermaid_version()
-        drawing = read_diagram(er_diagram(subject.design))
+        drawing = read_diagram(text)
     except MissingExtraError as missing:
-        unseen = Verdict(_ARTEFACT, _WHERE, Status.NOT_CHECKED, Tier.NOTHING, "mermaid.js", str(missing))
-        return Report(verdicts=(unseen,))
+        return _verdict(artefact, where, Status.NOT_CHECKED, "mermaid.js", str(missing))
     except UnreadableError as refused:
-        failed = Verdict(_ARTEFACT, _WHERE, Status.FAILED, Tier.VENDOR, checker, f"Mermaid refuses it: {refused}")
-        return Report(verdicts=(failed,))
-    if wrong := list(differences(drawing, schema)):
-        failed = Verdict(_ARTEFACT, _WHERE, Status.FAILED, Tier.VENDOR, checker, listing(wrong, most=5))
-        return Report(verdicts=(failed,))
-    said = "how it is laid out: it was read, not drawn"
-    return Report(verdicts=(Verdict(_ARTEFACT, _WHERE, Status.PASSED, Tier.VENDOR, checker, said),))
+        return _verdict(artefact, where, Status.FAILED, checker, f"Mermaid refuses it: {refused}")
+    if wrong := list(wrong_in(drawing)):
+        return _verdict(artefact, where, Status.FAILED, checker, listing(wrong, most=5))
+    return _verdict(artefact, where, Status.PASSED, checker, "how it is laid out: it was read, not drawn")
+
+
+def _verdict(artefact: str, where: str, status: Status, checker: str, said: str) -> Report:
+    tier = Tier.NOTHING if status is Status.NOT_CHECKED else Tier.VENDOR
+    return Report(verdicts=(Verdict(artefact, where, status, tier, checker, said),))
+
+
+def servers_missing(drawing: Drawing, infrastructure: Infrastructure) -> Iterator[str]:
+    """Servers that the drawing lacks or invents, and replication that it does not show."""
+    if not drawing.kind.startswith("flowchart"):
+        yield f"it is a {drawing.kind} and no flowchart"
+        return
+    shown = {box.name.removeprefix("node_") for box in drawing.boxes if box.name.startswith("node_")}
+    real = {node.name for node in infrastructure.nodes}
+    yield from (f"server {name} is not drawn" for name in sorted(real - shown))
+    yield from (f"{name} is drawn and no server" for name in sorted(shown - real))
+    ways = {line.ends for line in drawing.lines}
+    for node in infrastructure.having("sync_standby", "async_standby", "read_replica"):
+        primary = infrastructure.primary
+        if primary is not None and (f"node_{primary.name}", f"node_{node.name}") not in ways:
+            yield f"no line shows that {node.name} follows {primary.name}"
 
 
 def differences(drawing: Drawing, schema: Schema) -> Iterator[str]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dbprompt.brief import AttributeRole, Brief, Entity, QueryNeed, Relationship
+from dbprompt.capacity import capacity_of
 from dbprompt.checks.base_design import error, judged, listing, rules, tables_with, warning
 from dbprompt.checks.base_matching import Place, columns_of, is_misshapen, places_of
 from dbprompt.checks.subject import Subject
@@ -22,6 +23,9 @@ from dbprompt.sections.schema import ForeignKey, Schema, Table
 __all__ = ["coverage"]
 
 _POSTGRES = {"postgresql", "timescaledb"}
+_ROUNDING = 0.02
+"""Briefs state sizes in three figures."""
+
 _TELLING = 2
 """So many attributes say what an entity is; one alone may be stored elsewhere."""
 
@@ -57,6 +61,20 @@ def _of_schema(subject: Subject, brief: Brief, schema: Schema) -> Iterator[Findi
             yield found("coverage.entity_missing", "/tables", message)
     for relationship in brief.relationships:
         yield from _relationship(brief, schema, relationship)
+    yield from _volumes(brief)
+
+
+def _volumes(brief: Brief) -> Iterator[Finding]:
+    """Sizes that the brief states beside those that its entities come to."""
+    stated, computed = brief.volume, capacity_of(brief)
+    for name in ("size_now_gb", "growth_gb_per_month", "projected_3y_gb") if stated else ():
+        said, found = float(getattr(stated, name)), float(getattr(computed, name))
+        if abs(said - found) > _ROUNDING * max(said, found):
+            message = (
+                f"the brief's volume says {name} {said:g}, and its entities come to {found:.3g} (rows x bytes, "
+                "retention applied); every size here follows the entities, so mend one of the two"
+            )
+            yield warning("coverage.volume_disagrees", "/tables", message)
 
 
 def _unlike(brief: Brief, entity: Entity, places: tuple[Place, ...]) -> Iterator[Finding]:

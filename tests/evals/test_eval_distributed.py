@@ -12,8 +12,10 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -177,6 +179,41 @@ def test_eval_cluster_without_workers_is_not_waited_for(tmp_path: Path, local: L
     with connect(local.address, wait_s=3) as cluster, pytest.raises(RunError, match="start again to go on"):
         _run(suite, tmp_path / "run", executor=cluster, workers=2, shard=2, watch=watch)
     assert 4 <= len((tmp_path / "run/results.jsonl").read_text().splitlines()) < 16
+
+
+class _TwoEnds(Executor):
+    """Cancels as Dask does: whoever cancels a future, a thread of Dask's ends it as well, at any moment."""
+
+    def __init__(self) -> None:
+        self.threads: list[threading.Thread] = []
+
+    def submit(self, fn: object, /, *args: object, **kwargs: object) -> Future[Any]:
+        future: Future[Any] = Future()
+
+        def cascade() -> None:
+            future.cancel()
+            future.set_running_or_notify_cancel()
+
+        def cancelled(_: object) -> None:
+            self.threads.append(threading.Thread(target=cascade))
+            self.threads[-1].start()
+
+        future.add_done_callback(cancelled)
+        return future
+
+
+def test_eval_lost_future_ends_once() -> None:
+    """Dask ends a cancelled future itself: nobody ends it a second time, and who waits for it is woken."""
+    for _ in range(50):
+        inner = _TwoEnds()
+        cluster = Cluster(inner, lambda: 0, wait_s=0.002)
+        futures = [cluster.submit(len, "abc") for _ in range(8)]
+        done, left = wait(futures, timeout=10)
+        assert not left and all(one.cancelled() for one in done)
+        cluster.shutdown(wait=False)
+        for one in inner.threads:
+            one.join()
+        assert len(inner.threads) == 8
 
 
 def test_eval_command_runs_on_a_cluster(tmp_path: Path, local: Local, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from concurrent.futures import Executor, Future
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from importlib.metadata import version
-from typing import ParamSpec, TypeVar, cast
+from typing import Any, ParamSpec, TypeVar, cast
 
 from dbprompt.errors import DbpromptError, MissingExtraError
 from dbprompt.evals.base import RunError
@@ -76,7 +76,7 @@ class Cluster(Executor):
 
     def __init__(self, inner: Executor, count: Callable[[], int], wait_s: float = WAIT_S) -> None:
         self._inner, self._count, self._wait_s = inner, count, wait_s
-        self._under_way: set[Future[object]] = set()
+        self._under_way: dict[Future[Any], Future[Any]] = {}
         self._lock = threading.Lock()
         self._over = threading.Event()
         self._watcher = threading.Thread(target=self._watch, name="dbprompt-cluster", daemon=True)
@@ -89,11 +89,12 @@ class Cluster(Executor):
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Sends a call to a worker."""
-        future = cast("Future[T]", self._inner.submit(_there, _release(), fn, *args, **kwargs))
+        theirs: Future[T] = self._inner.submit(_there, _release(), fn, *args, **kwargs)
+        ours: Future[T] = Future()
         with self._lock:
-            self._under_way.add(cast("Future[object]", future))
-        future.add_done_callback(self._ended)
-        return future
+            self._under_way[ours] = theirs
+        theirs.add_done_callback(lambda _: self._end(ours))
+        return ours
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Ends the watch; what is under way is waited for or cancelled."""
@@ -102,9 +103,22 @@ class Cluster(Executor):
         if cancel_futures or not wait:
             self._cancel()
 
-    def _ended(self, future: Future[T]) -> None:
+    def _end(self, ours: Future[Any]) -> None:
+        """Ours ends once, whoever ends it: a worker, Dask's cancelling or ours. Dask's own would end twice."""
         with self._lock:
-            self._under_way.discard(cast("Future[object]", future))
+            theirs = self._under_way.pop(ours, None)
+        if theirs is None:
+            return
+        if theirs.cancelled() or not theirs.done():
+            ours.cancel()
+            theirs.cancel()
+        if not ours.set_running_or_notify_cancel():  # wakes who waits
+            return
+        error = theirs.exception()
+        if error is None:
+            ours.set_result(theirs.result())
+        else:
+            ours.set_exception(error)
 
     def _watch(self) -> None:
         """Without a worker, Dask waits for ever; the runner is told after a while."""
@@ -124,9 +138,8 @@ class Cluster(Executor):
     def _cancel(self) -> None:
         with self._lock:
             left = list(self._under_way)
-        for future in left:
-            if future.cancel():
-                future.set_running_or_notify_cancel()  # wakes who waits
+        for ours in left:
+            self._end(ours)
 
 
 def _release() -> tuple[str, str]:

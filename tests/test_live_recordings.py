@@ -20,7 +20,7 @@ SERVER = "http://127.0.0.1:8081/v1"
 
 def replay(section: str, start: DatabaseDesign | None = None) -> tuple[Result, Tape]:
     """The design as far as the recording goes, proven or not."""
-    tape = Tape.open(ROOT / f"examples/recordings/marketplace.{section}.qwen2.5-coder-1.5b.json")
+    tape = Tape.open(ROOT / f"evals/recordings/model/marketplace.{section}.json")
     rounds = len(tape.interactions) - 1
     most = {"schema": 6000, "indexes": 2500}[section]
     client = Client(MODEL, base_url=SERVER, recording=tape, attempts=rounds, max_output_tokens=most)

@@ -111,7 +111,7 @@ class DesignJob:
     def session(self, name: SectionName) -> Session[Section]:
         """The conversation for one section. A repair follows the same messages, which a provider has in its cache."""
         basis = self.design.only(all_needs(name))  # the same request, whatever else is finished by now
-        schema = output_schema(SECTIONS[name], name, known_names(basis, self.brief))
+        schema = output_schema(SECTIONS[name], name, known_names(name, basis, self.brief))
         messages = self.prompt.render_turn(name, self.variables, design_so_far=outline(basis))
         return Session(
             output=SECTIONS[name],

@@ -23,7 +23,6 @@ def add_required_column(recipe: Recipe) -> Iterator[Step]:
     """A column that may not be null, on a table that is in use."""
     new, backfill = given(recipe.change.new_column), given(recipe.change.backfill)
     batch = batch_of(recipe, backfill, new.name)
-    table = identifier(recipe.table.name)
     default = (f"{recipe.alter} ALTER COLUMN {identifier(new.name)} SET {_default(new)}",) if new.default else ()
     yield recipe.step(
         "expand",
@@ -39,16 +38,7 @@ def add_required_column(recipe: Recipe) -> Iterator[Step]:
         f"Adds {recipe.table.name}.{new.name}, empty, and a trigger that fills it in every row that is written from "
         "now on. Running releases do not notice. The way back takes the column with its values.",
     )
-    yield backfill_step(recipe, batch)
-    yield from required(recipe, new.name)
-    yield recipe.step(
-        "contract",
-        "finish",
-        (*_without_trigger(recipe), *removed(batch)),
-        (*_fill_trigger(recipe, batch), *made(batch)),
-        f"Takes away the trigger on {table} and the backfill.",
-        after=f"every running release of the application writes {recipe.table.name}.{new.name} itself",
-    )
+    yield from _filled(recipe, batch)
 
 
 def set_not_null(recipe: Recipe) -> Iterator[Step]:
@@ -65,15 +55,20 @@ def set_not_null(recipe: Recipe) -> Iterator[Step]:
         (*removed(batch), *_without_trigger(recipe)),
         f"A trigger fills {recipe.table.name}.{column.name} in every row that is written from now on.",
     )
+    yield from _filled(recipe, batch)
+
+
+def _filled(recipe: Recipe, batch: Batch) -> Iterator[Step]:
+    """Old rows are filled, then NOT NULL holds, then the trigger has done its work."""
     yield backfill_step(recipe, batch)
-    yield from required(recipe, column.name)
+    yield from required(recipe, batch.column)
     yield recipe.step(
         "contract",
         "finish",
         (*_without_trigger(recipe), *removed(batch)),
         (*_fill_trigger(recipe, batch), *made(batch)),
-        "Takes away the trigger and the backfill.",
-        after=f"every running release of the application writes {recipe.table.name}.{column.name} itself",
+        f"Takes away the trigger on {identifier(recipe.table.name)} and the backfill.",
+        after=f"every running release of the application writes {recipe.table.name}.{batch.column} itself",
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -303,6 +303,69 @@ def test_old_and_new_releases_see_the_same_value_while_a_column_is_renamed() -> 
                 assert outcome.ok, (sql, outcome.message)
         _, rows = sandbox.fetch("SELECT full_name, display_name FROM buyers ORDER BY id")
     assert rows == [(name, name) for name in ("old", "changed by the new", "changed by the old")]
+
+
+def _replaced(backfill: str, script: Sequence[str]) -> tuple[list[str], list[tuple[object, ...]]]:
+    """What fails of a script after the backfill while payments.fee becomes payments.price, and the rows."""
+    fee = column("fee", "decimal", precision=12, scale=4, nullable=True)
+    changes = (
+        {"name": "payments_fee", "kind": "add_column", "table": "payments", "new_column": fee},
+        {
+            "name": "payments_price",
+            "kind": "change_type",
+            "table": "payments",
+            "column": "fee",
+            "new_column": column("price", "decimal", precision=12, scale=2, nullable=True),
+            "backfill": {"expression": backfill},
+        },
+    )
+    (_, one) = planned_changes(subject(*changes).design, as_of=DAY, version=15)
+    assert not one.obstacles
+    refused = []
+    with PostgresEngine.of(15).sandbox() as sandbox:
+        assert sandbox.run("CREATE TABLE payments (id bigint PRIMARY KEY, fee numeric(12, 4) NOT NULL)").ok
+        assert sandbox.run("INSERT INTO payments VALUES (1, 100.1250)").ok
+        for sql in (*one.steps[0].up, *one.steps[1].up):
+            outcome = sandbox.run(sql)
+            assert outcome.ok, (sql, outcome.message)
+        for sql in script:
+            outcome = sandbox.run(sql)
+            if not outcome.ok:
+                refused.append(outcome.message)
+        _, rows = sandbox.fetch("SELECT id, fee::text, price::text FROM payments ORDER BY id")
+    return refused, rows
+
+
+def test_a_computed_column_follows_and_is_never_guessed_back() -> None:
+    """From `fee / 100` nobody can tell the fee: a release that writes the new column alone is refused."""
+    refused, rows = _replaced(
+        "fee / 100.0",
+        [
+            "INSERT INTO payments VALUES (2, 250)",
+            "INSERT INTO payments VALUES (3, 333, 3.33)",
+            "INSERT INTO payments (id, price) VALUES (4, 1.50)",
+            "UPDATE payments SET price = 9 WHERE id = 2",
+            "UPDATE payments SET fee = 500 WHERE id = 2",
+        ],
+    )
+    assert len(refused) == 2 and all("payments.price follows fee" in told for told in refused)
+    assert rows == [(1, "100.1250", "1.00"), (2, "500.0000", "5.00"), (3, "333.0000", "3.33")]
+
+
+def test_a_rounded_copy_does_not_change_the_old_column() -> None:
+    """The backfill rounds 100.125 to the new type, and the old column keeps what it had."""
+    refused, rows = _replaced("fee", ["INSERT INTO payments (id, price) VALUES (2, 7.25)"])
+    assert not refused
+    assert rows == [(1, "100.1250", "100.13"), (2, "7.2500", "7.25")]
+
+
+def test_a_computed_column_is_released_before_the_old_one_goes() -> None:
+    """Between the trigger and the drop stands a step at which releases stop writing the old column."""
+    names = [
+        [step.name.removeprefix(f"{of['name']}_") for step in planned_changes(subject(of).design, as_of=DAY)[0].steps]
+        for of in (EVERY_KIND[3], EVERY_KIND[4])
+    ]
+    assert names[0][-2:] == ["release", "finish"] and "release" not in names[1]
 
 
 def test_every_form_holds_the_same_statements() -> None:

@@ -157,11 +157,24 @@ def _leaving(case: _Case) -> Iterator[Obstacle]:
 
 def _renamed(case: _Case) -> Iterator[Obstacle]:
     yield from _free(case.table, case.change.new_name, "new_name")
-    yield from _leaving(case)
+    yield from _replaced(case)
 
 
 def _retyped(case: _Case) -> Iterator[Obstacle]:
     yield from _new_column(case)
+    yield from _replaced(case)
+
+
+def _replaced(case: _Case) -> Iterator[Obstacle]:
+    """The old column is written by a trigger and by releases of the application, and goes in the end."""
+    column = case.table.column(case.change.column or "")
+    if column is not None and (column.identity or column.generated is not None):
+        kind = "an identity" if column.identity else "a generated"
+        message = (
+            f"{case.table.name}.{column.name} is {kind} column, which the server writes itself, so that no trigger can "
+            "keep a second column in step with it; keep its name and type"
+        )
+        yield Obstacle("changes.server_writes_it", "column", message)
     yield from _leaving(case)
 
 

@@ -14,7 +14,7 @@ from dbprompt.sections import DatabaseDesign
 from dbprompt.sections.migrations import PlannedChange
 from dbprompt.sections.schema import Column, DefaultKind, Table
 
-__all__ = ["Recipe", "column_line", "comment", "expression", "given", "is_volatile"]
+__all__ = ["Recipe", "column_line", "comment", "default_clause", "expression", "given", "is_volatile"]
 
 _T = TypeVar("_T")
 _VOLATILE = {DefaultKind.RANDOM_UUID, DefaultKind.TIME_ORDERED_UUID, DefaultKind.EXPRESSION}
@@ -115,8 +115,13 @@ def column_line(column: Column, *, required: bool = False, default: bool = True)
     """A column as ADD COLUMN takes it."""
     words = [identifier(column.name), column_type(column)]
     if default and column.default is not None:
-        words.append(f"DEFAULT {portable(default_sql(column, column.default))}")
+        words.append(default_clause(column))
     return " ".join([*words, "NOT NULL"] if required else words)
+
+
+def default_clause(column: Column) -> str:
+    """`DEFAULT now()`."""
+    return f"DEFAULT {portable(default_sql(column, given(column.default)))}"
 
 
 def comment(table: Table, column: Column) -> tuple[str, ...]:

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-from dbprompt.render.migrations.fill import add_required_column, change_column, set_not_null
+from dbprompt.render.migrations.fill import add_required_column, optional, set_not_null
 from dbprompt.render.migrations.portable import portable
-from dbprompt.render.migrations.recipe import Recipe, column_line, comment, expression, given, is_volatile
+from dbprompt.render.migrations.recipe import (
+    Recipe,
+    column_line,
+    comment,
+    default_clause,
+    expression,
+    given,
+    is_volatile,
+)
+from dbprompt.render.migrations.replace_column import change_column
 from dbprompt.render.migrations.steps import Step
-from dbprompt.render.postgres import default_sql, identifier, literal
+from dbprompt.render.postgres import identifier, literal
 from dbprompt.render.postgres.base import names, short_name
 from dbprompt.render.postgres.indexes import index_statements
 from dbprompt.sections.indexes import Index, Indexes
@@ -59,7 +68,7 @@ def add_column(recipe: Recipe) -> Iterator[Step]:
     volatile = is_volatile(new)
     up = [f"{recipe.alter} ADD COLUMN {column_line(new, required=not new.nullable, default=not volatile)}"]
     if volatile:  # for new rows only: with the column it would write every row
-        up.append(f"{recipe.alter} ALTER COLUMN {name} SET DEFAULT {portable(default_sql(new, given(new.default)))}")
+        up.append(f"{recipe.alter} ALTER COLUMN {name} SET {default_clause(new)}")
     note = f"Adds {recipe.table.name}.{new.name}; no row is written. The way back takes it with its values."
     yield recipe.step(
         "expand", "add", (*up, *comment(recipe.table, new)), (f"{recipe.alter} DROP COLUMN {name}",), note
@@ -71,20 +80,13 @@ def drop_column(recipe: Recipe) -> Iterator[Step]:
     old, table = recipe.column, recipe.table
     name = identifier(old.name)
     place = f"{identifier(table.name)}.{name}"
-    check = identifier(recipe.name("given"))
     words = portable(literal(old.comment)) if old.comment else "NULL"
-    up = [] if old.nullable else [f"{recipe.alter} ALTER COLUMN {name} DROP NOT NULL"]
-    again = (
-        f"{recipe.alter} ADD CONSTRAINT {check} CHECK ({name} IS NOT NULL) NOT VALID",
-        f"{recipe.alter} VALIDATE CONSTRAINT {check}",
-        f"{recipe.alter} ALTER COLUMN {name} SET NOT NULL",
-        f"{recipe.alter} DROP CONSTRAINT {check}",
-    )
+    loosened, tightened = optional(recipe, old)
     yield recipe.lone(
         "expand",
         "deprecate",
-        (*up, f"COMMENT ON COLUMN {place} IS 'Deprecated: will be dropped; do not read or write it.'"),
-        (*(() if old.nullable else again), f"COMMENT ON COLUMN {place} IS {words}"),
+        (*loosened, f"COMMENT ON COLUMN {place} IS 'Deprecated: will be dropped; do not read or write it.'"),
+        (*tightened, f"COMMENT ON COLUMN {place} IS {words}"),
         f"From now on a row may be written without {old.name}. The way back fails if one was.",
     )
     yield recipe.step(

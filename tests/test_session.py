@@ -143,6 +143,8 @@ def test_a_malformed_repair_asks_for_the_same_items() -> None:
     step = box.replied(reply("oops"))
     assert isinstance(step, Ask)
     assert list(step.request.output.schema["properties"]) == ["items_1"]
+    told = step.request.messages[-1].text
+    assert "not JSON" in told and "repeated this item unchanged" not in told
     step = box.replied(reply({"items_1": {"name": "b", "size": 7}}))
     assert isinstance(step, Check)
     assert step.candidate.value.items[1].size == 7

@@ -141,19 +141,21 @@ class Session(Generic[T]):
 
     def _ask_again(self, wrong: Finding) -> Ask | GaveUp[T]:
         """The reply held nothing usable: the same is asked for once more."""
-        still_wrong = tuple(finding for item in self._asked or () for finding in item.findings)
         value = self._candidate.value if self._candidate else None
-        return self._next_round(Report((wrong, *still_wrong)), value, self._asked)
+        asked = [(item, tuple(one for one in item.findings if one.code != wrong.code)) for item in self._asked or ()]
+        items = tuple(replace(item, findings=(wrong, *findings)) for item, findings in asked)
+        report = Report((wrong, *(finding for _, findings in asked for finding in findings)))
+        return self._next_round(report, value, items or None)
 
     def _repair_or_give_up(self, report: Report, value: T | None) -> Ask | GaveUp[T]:
-        return self._next_round(report, value, broken_items(self.schema, self._document, report.errors))
+        items = broken_items(self.schema, self._document, report.errors)
+        return self._next_round(report, value, _said_again(items, self._asked))
 
     def _next_round(self, report: Report, value: T | None, items: tuple[BrokenItem, ...] | None) -> Ask | GaveUp[T]:
         """Asks for the items, or for the whole answer if nothing of it can be kept (`items` is None)."""
         if self._repairs >= self.attempts:
             return GaveUp("unproven", report, value)
         self._repairs += 1
-        items = _said_again(items, self._asked)
         self._asked = items
         if items is None:
             whole = (BrokenItem("", "", report.errors),)

@@ -9,8 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from answers import design
 
+from dbprompt import DatabaseDesign
 from dbprompt.cli import main
+from dbprompt.result import load_design
 
 ROOT = Path(__file__).parents[1]
 BRIEF = str(ROOT / "examples/marketplace.yaml")
@@ -51,6 +54,21 @@ def test_a_written_design_can_be_gone_on_from(dbprompt, tmp_path: Path) -> None:
     code, out, _ = dbprompt("design", BRIEF, "--replay", TAPE, "--start", start)
     assert code == 0
     assert "asked" not in out.split("Evidence")[0].replace("asked for again", "")
+
+
+def test_a_section_is_asked_again(dbprompt, tmp_path: Path) -> None:
+    """`--again` asks for the section though it is there and right, and for nothing else; the rest is kept as it is."""
+    right = design("marketplace", "selection", "schema")
+    data = right.model_dump(mode="json", exclude_none=True)
+    data["selection"]["decision"]["rationale"] = data["schema"]["tables"][0]["comment"] = "By hand."
+    (tmp_path / "design.json").write_text(json.dumps(data))
+    start = ["--start", str(tmp_path), "--section", "selection", "--again"]
+    code, _, _ = dbprompt("design", BRIEF, "--replay", TAPE, *start, "--out", str(tmp_path / "out"))
+    made = json.loads((tmp_path / "out/evidence.json").read_text())["made"]
+    assert (code, [turn["section"] for turn in made["usage_by_turn"]]) == (0, ["selection"])
+    by_hand = DatabaseDesign.model_validate(data)
+    assert by_hand.without("selection").selection is None and right.selection
+    assert load_design(tmp_path / "out") == by_hand.with_section("selection", right.selection)
 
 
 @pytest.mark.parametrize(

@@ -113,3 +113,24 @@ def test_assets_stay_inside(kind: str) -> None:
     """Only a plain folder name is looked up among the shipped files."""
     with pytest.raises(ValueError, match="is not the name"):
         assets(kind)
+
+
+@pytest.mark.parametrize(
+    ("file", "goes_on"),
+    [
+        ("sections/schema.md.j2", True),
+        ("sections/indexes.md.j2", False),
+        ("sections/_so_far.md.j2", False),
+        ("system.md.j2", False),
+        ("context.md.j2", False),
+        ("repair.md.j2", False),
+    ],
+)
+def test_a_turn_is_made_of_its_own_template_and_what_all_share(prompts: Path, file: str, goes_on: bool) -> None:
+    """Another section's template keeps the hash that a turn's recording is found by; everything else changes it."""
+    before = library.load_prompt("database_architect", root=prompts)
+    changed = prompts / "database_architect/2.0.0" / file
+    changed.write_text(changed.read_text(encoding="utf-8") + "Be brief.\n", encoding="utf-8")
+    after = library.load_prompt("database_architect", root=prompts)
+    assert (after.turn_hash("indexes") == before.turn_hash("indexes")) == goes_on
+    assert after.hash != before.hash and before.turn_hash("indexes") != before.turn_hash("schema")

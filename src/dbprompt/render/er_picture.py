@@ -91,17 +91,17 @@ def _span(tables: list[Table]) -> float:
 
 
 def _rows(schema: Schema) -> list[list[Table]]:
+    """Each table one row below its lowest parent; of a cycle, the key that closes it does not count."""
     tables = {table.name: table for table in schema.tables}
-    depth: dict[str, int] = {}
+    depth: dict[str, int | None] = {}
 
-    def of(name: str, above: tuple[str, ...] = ()) -> int:
+    def of(name: str) -> int:
         if name not in depth:
-            parents = {key.references for key in tables[name].foreign_keys} & tables.keys() - {name, *above}
-            found = 1 + max((of(parent, (*above, name)) for parent in sorted(parents)), default=-1)
-            if above:  # a cycle was cut here: only the whole way down counts
-                return found
-            depth[name] = found
-        return depth[name]
+            depth[name] = None  # on the way up: a key that leads back here closes a cycle
+            parents = sorted({key.references for key in tables[name].foreign_keys} & tables.keys())
+            above = [of(parent) for parent in parents if parent not in depth or depth[parent] is not None]
+            depth[name] = 1 + max(above, default=-1)
+        return depth[name] or 0
 
     rows: dict[int, list[Table]] = {}
     for table in schema.tables:

@@ -6,8 +6,8 @@ It needs no script and loads nothing: pictures and styles stand in the page, so 
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from importlib.resources import files
@@ -16,10 +16,17 @@ from markdown_it import MarkdownIt
 from markdown_it.renderer import RendererHTML
 from markdown_it.token import Token
 
-from dbprompt.evidence import Evidence, Exhibit, Severity, Status
+from dbprompt.evidence import Evidence, Exhibit, Severity, Status, Verdict
 from dbprompt.render.background import Background
 from dbprompt.render.er_picture import er_picture
-from dbprompt.render.evidence import EvidenceRow, evidence_rows, evidence_summary, status_words
+from dbprompt.render.evidence import (
+    EvidenceRow,
+    evidence_rows,
+    evidence_summary,
+    findings_markdown,
+    status_words,
+)
+from dbprompt.render.markdown import count
 from dbprompt.render.report import made_markdown, report_parts
 from dbprompt.render.topology_picture import topology_picture
 from dbprompt.sections import SECTIONS, DatabaseDesign, SectionName
@@ -51,6 +58,7 @@ def report_page(design: DatabaseDesign, evidence: Evidence, about: Background) -
         for section, paragraphs in report_parts(design, evidence, about)
         for chapter in markdown[section].chapters("\n\n".join(paragraphs))
     ]
+    chapters += markdown[""].chapters(f"## Findings\n\n{findings_markdown(evidence) or 'None are left.'}")
     made = markdown[""].chapters("\n\n".join(made_markdown(about)))
     body = [
         _opening(evidence, about),
@@ -92,7 +100,8 @@ def _opening(evidence: Evidence, about: Background) -> str:
     )
     errors = sum(finding.severity is Severity.ERROR for finding in evidence.findings)
     warning = (
-        f'<p class="warn"><strong>Not finished: {errors} errors are left.</strong> Do not build on it as it stands.</p>'
+        f'<p class="warn"><strong>Not finished: {count(errors, "error is", "errors are")} left</strong>, listed under '
+        '<a href="#findings">Findings</a>. Do not build on it as it stands.</p>'
         if errors
         else ""
     )
@@ -115,25 +124,46 @@ class _Part:
     markdown: _Markdown
 
 
+@dataclass(frozen=True, slots=True)
+class _Proof:
+    """A row of the evidence with its place in the page, and who said what of its artefact."""
+
+    anchor: str
+    row: EvidenceRow
+    verdicts: Sequence[Verdict]
+    exhibits: Sequence[Exhibit]
+
+
 class _Proofs:
     """The rows of the evidence, and the way from a name to its row."""
 
     def __init__(self, evidence: Evidence) -> None:
-        self._rows = evidence_rows(evidence)
-        self._evidence = evidence
-        self._by_name: dict[str, list[EvidenceRow]] = {}
-        for row in self._rows:
-            self._by_name.setdefault(row.artefact.rpartition(" ")[2], []).append(row)
-        self._anchors = {row.where: f"proof-{at}" for at, row in enumerate(self._rows, start=1)}
+        verdicts: dict[tuple[str, str], list[Verdict]] = defaultdict(list)
+        first: dict[str, tuple[str, str]] = {}
+        for verdict in evidence.verdicts:
+            row = (_section(verdict.where), verdict.artefact)
+            verdicts[row].append(verdict)
+            first.setdefault(verdict.where, row)
+        shown: dict[tuple[str, str] | None, list[Exhibit]] = defaultdict(list)
+        for exhibit in evidence.exhibits:
+            shown[first.get(_narrowest(exhibit.where, first))].append(exhibit)
+        self._homeless = shown[None]
+        self._proofs: list[_Proof] = []
+        self._by_name: dict[str, list[_Proof]] = defaultdict(list)
+        for at, found in enumerate(evidence_rows(evidence), start=1):
+            row = (_section(found.where), found.artefact)
+            proof = _Proof(f"proof-{at}", found, verdicts[row], shown[row])
+            self._proofs.append(proof)
+            self._by_name[found.artefact.rpartition(" ")[2]].append(proof)
 
     def link(self, name: str, section: SectionName) -> tuple[str, Status] | None:
         """Anchor and status of the artefact that a chapter means by a name; its own section comes first."""
         found = self._by_name.get(name)
         if not found:
             return None
-        own = [row for row in found if row.where.startswith(f"/{section}/")]
-        row = (own or found)[0]
-        return self._anchors[row.where], row.status
+        own = [proof for proof in found if _section(proof.row.where) == section]
+        proof = (own or found)[0]
+        return proof.anchor, proof.row.status
 
     def html(self) -> str:
         """The chapter with all rows."""
@@ -144,33 +174,45 @@ class _Proofs:
             "it reads as this language. Rule: a rule of dbprompt's looked at it. Open a row for who said what.</p>"
         ]
         last = None
-        for row in self._rows:
-            section = row.where.split("/")[1] if "/" in row.where else ""
+        for proof in self._proofs:
+            section = _section(proof.row.where)
             if section != last:
                 parts.append(f"<h3>{escape(section or 'design')}</h3>")
                 last = section
-            parts.append(self._row(row))
-        return "".join([*parts, "</section>"])
+            parts.append(_row(proof))
+        return "".join([*parts, *map(_exhibit, self._homeless), "</section>"])
 
-    def _row(self, row: EvidenceRow) -> str:
-        verdicts = "".join(
-            f"<dt>{escape(verdict.checker)}</dt><dd>{_STATUS_WORDS[verdict.status]}"
-            f"{escape('; ' + verdict.uncovered) if verdict.uncovered else ''}</dd>"
-            for verdict in self._evidence.verdicts
-            if verdict.where == row.where
-        )
-        findings = "".join(
-            f"<dt>{escape(finding.severity)} {escape(finding.code)}</dt><dd>{escape(finding.message)}</dd>"
-            for finding in row.findings
-        )
-        shown = "".join(_exhibit(one) for one in self._evidence.exhibits if one.where == row.where)
-        opened = " open" if row.status is Status.FAILED else ""
-        return (
-            f'<details class="proof" id="{self._anchors[row.where]}"{opened}><summary>'
-            f'<span><span class="dot {row.status.value}"></span><strong>{escape(row.artefact)}</strong></span>'
-            f'<span class="how">{escape(status_words(row))}, {escape(row.checker)}</span></summary>'
-            f"<dl><dt>place</dt><dd><code>{escape(row.where)}</code></dd>{verdicts}{findings}</dl>{shown}</details>"
-        )
+
+def _section(where: str) -> SectionName:
+    return where.split("/")[1] if "/" in where else ""
+
+
+def _narrowest(where: str, places: Container[str]) -> str:
+    """The first of these places on the way up from a pointer; empty if there is none."""
+    while where and where not in places:
+        where = where.rpartition("/")[0]
+    return where
+
+
+def _row(proof: _Proof) -> str:
+    row = proof.row
+    verdicts = "".join(
+        f"<dt>{escape(verdict.checker)}</dt><dd>{_STATUS_WORDS[verdict.status]}"
+        f"{escape('; ' + verdict.uncovered) if verdict.uncovered else ''}</dd>"
+        for verdict in proof.verdicts
+    )
+    findings = "".join(
+        f"<dt>{escape(finding.severity)} {escape(finding.code)}</dt><dd>{escape(finding.message)}</dd>"
+        for finding in row.findings
+    )
+    opened = " open" if row.status is Status.FAILED else ""
+    return (
+        f'<details class="proof" id="{proof.anchor}"{opened}><summary>'
+        f'<span><span class="dot {row.status.value}"></span><strong>{escape(row.artefact)}</strong></span>'
+        f'<span class="how">{escape(status_words(row))}, {escape(row.checker)}</span></summary>'
+        f"<dl><dt>place</dt><dd><code>{escape(row.where)}</code></dd>{verdicts}{findings}</dl>"
+        f"{''.join(map(_exhibit, proof.exhibits))}</details>"
+    )
 
 
 def _exhibit(exhibit: Exhibit) -> str:

@@ -42,7 +42,7 @@ def topology_picture(infrastructure: Infrastructure) -> str:
         for at, node in enumerate(sorted(here, key=lambda node: node.role != "pooler")):
             row = at if any(one.role == "pooler" for one in here) else at + _has_pooler(infrastructure)
             places[node.name] = (EDGE + column[zone] * (WIDTH + GAP) + 15, EDGE + HEAD + 64 + row * (HEIGHT + 46))
-    bottom = max(y for _, y in places.values()) + HEIGHT + 20
+    bottom = max((y for _, y in places.values()), default=0) + HEIGHT + 20
     width = EDGE * 2 + len(zones) * (WIDTH + GAP) - GAP + 30
     drawn = [*_zones(zones, bottom), *_ways(infrastructure, places), *_boxes(infrastructure, places)]
     return (

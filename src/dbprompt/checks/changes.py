@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from datetime import date
 
 from dbprompt.brief import Brief
-from dbprompt.checks.base_design import advice, error, judged, rules, warning
+from dbprompt.checks.base_design import advice, error, judged, listing, rules, warning
 from dbprompt.checks.base_matching import entity_of
 from dbprompt.checks.base_migration import HARMLESS_SECONDS, Sizes, Task, Work, duration
 from dbprompt.checks.engine import target_major
@@ -64,8 +64,17 @@ def _findings(subject: Subject, section: Migrations) -> Iterator[Finding]:
                 continue
             where = f"{one.where}/{obstacle.field}" if obstacle.field else one.where
             yield error(obstacle.code, where, f"{change.name} ({change.kind}): {obstacle.message}")
+        yield from _serves(subject.brief, change, one.where)
         if change.backfill is not None:
             yield from _batches(subject, section, change, change.backfill, one.where)
+
+
+def _serves(brief: Brief | None, change: PlannedChange, where: str) -> Iterator[Finding]:
+    known = [query.id for query in brief.queries] if brief else []
+    for name in change.index.serves if change.index and brief else ():
+        if name not in known:
+            message = f"{change.name}: its index serves {name}, which is no query of the brief; it has {listing(known)}"
+            yield error("references.unknown_query", f"{where}/index", message)
 
 
 def _lock_timeout(section: Migrations) -> Iterator[Finding]:

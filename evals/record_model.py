@@ -39,7 +39,7 @@ def through_dbprompt(case: str, section: str, screen: Console) -> None:
     from answers import design
 
     retry = RetryPolicy(deadline_s=LONGEST_S)
-    tape = Tape.open(FOLDER / f"{case}.{section}.json", mode="record")
+    tape = Tape.open(FOLDER / f"{case}.{section}.json", mode="record", keep=True)
     most = MOST_TOKENS[section]
     with (
         Progress(screen) as progress,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from typing import Annotated
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from dbprompt.evidence import Finding, Report, Severity
 from dbprompt.messages import Message, Reply, Role, StopReason, Usage
@@ -20,7 +21,7 @@ class Item(BaseModel):
 
 class Box(BaseModel):
     title: str
-    items: tuple[Item, ...]
+    items: Annotated[tuple[Item, ...], Field(min_length=1)]
 
 
 GOOD = {"title": "t", "items": [{"name": "a", "size": 1}, {"name": "b", "size": 2}, {"name": "c", "size": 3}]}
@@ -148,6 +149,22 @@ def test_a_malformed_repair_asks_for_the_same_items() -> None:
     step = box.replied(reply({"items_1": {"name": "b", "size": 7}}))
     assert isinstance(step, Check)
     assert step.candidate.value.items[1].size == 7
+
+
+def test_a_list_of_broken_items_is_not_called_empty() -> None:
+    """Each broken item is asked for by itself; that nothing is left of the list only follows."""
+    box = session()
+    box.begin()
+    step = box.replied(reply({"title": "t", "items": [{"name": 1}, {"name": 2}]}))
+    assert isinstance(step, Ask)
+    assert [finding.where for finding in step.findings] == ["/items/0/name", "/items/1/name"]
+    assert list(step.request.output.schema["properties"]) == ["items_0", "items_1"]
+    step = box.replied(reply({"items_0": {"name": "a"}, "items_1": {"name": "b"}}))
+    assert isinstance(step, Check)
+    empty = session()
+    empty.begin()
+    step = empty.replied(reply({"title": "t", "items": []}))
+    assert isinstance(step, Ask) and [finding.where for finding in step.findings] == ["/items"]
 
 
 def test_a_fence_around_the_json_is_taken_off() -> None:

@@ -94,7 +94,7 @@ def shape(output: type[T], document: Json) -> Candidate[T] | tuple[Finding, ...]
     try:
         return Candidate(output.model_validate(document))
     except ValidationError as error:
-        findings = tuple(_finding(item, document) for item in error.errors(include_url=False))
+        findings = _causes(tuple(_finding(item, document) for item in error.errors(include_url=False)))
     broken = {item_pointer(finding.where, document) for finding in findings}
     if not isinstance(document, dict) or not all(pointer.count("/") == 2 for pointer in broken):
         return findings
@@ -104,6 +104,16 @@ def shape(output: type[T], document: Json) -> Candidate[T] | tuple[Finding, ...]
     except ValidationError:
         return findings
     return Candidate(value, Report(findings), frozenset(names), tuple(places.items()))
+
+
+def _causes(findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
+    """Without what only follows: a list whose items are all broken is counted as empty."""
+    inside = [finding.where for finding in findings]
+    return tuple(
+        one
+        for one in findings
+        if one.code != "shape.too_short" or not any(where.startswith(f"{one.where}/") for where in inside)
+    )
 
 
 def _without(

@@ -9,27 +9,27 @@ A higher rung may overrule a lower one's refusal, never its own absence: what wa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from importlib import import_module
 from itertools import chain
+from typing import TYPE_CHECKING
 
 from dbprompt.checks.base import Statement
 from dbprompt.checks.settings import RuleSettings
 from dbprompt.checks.sql import sqlglot_parser
 from dbprompt.checks.sql.allow import Route
-from dbprompt.checks.sql.cell_run import CellRun, statements_of
 from dbprompt.checks.sql.grammar import GrammarRung, Step, opinion_verdict
-from dbprompt.checks.sql.mysql_keys import mysql_key_findings
-from dbprompt.checks.sql.postgres_run import PostgresRun
-from dbprompt.checks.sql.rules import written_rules
 from dbprompt.checks.sql.setup import needs, parse_setup, run_setup
 from dbprompt.checks.sql.sqlglot_parser import SHORT, Said
-from dbprompt.engines import duckdb, sqlite
 from dbprompt.engines.base import Answer, Limits
-from dbprompt.engines.base_cell import CellEngine, CellSandbox
 from dbprompt.engines.postgres import PostgresEngine
 from dbprompt.errors import EngineUnavailableError, MissingExtraError, SetupError, TargetError
 from dbprompt.evidence import Evidence, Finding, Report, Severity, Status, Tier, Verdict
+
+if TYPE_CHECKING:
+    from dbprompt.checks.sql.postgres_run import PostgresRun
+    from dbprompt.engines.base_cell import CellSandbox
 
 __all__ = ["climb", "verify"]
 
@@ -39,7 +39,7 @@ _NO_ENGINE = (
     "types, options and meaning are not checked"
 )
 _EMPTY = "there is no statement in it: it is empty, or everything is commented out."
-_IN_CELLS: Mapping[str, Callable[[], CellEngine]] = {"sqlite": sqlite.engine, "duckdb": duckdb.engine}
+_IN_CELLS = ("sqlite", "duckdb")
 
 
 def verify(
@@ -90,6 +90,8 @@ def verify(
     if not statements:
         return _refused("sql.empty", _EMPTY)
     met = climb(statements, setup=setup, version=major, limits=limits)
+    from dbprompt.checks.sql.rules import written_rules
+
     told = settings.apply(written_rules(statements, setup=setup or "", refused=_refused_at(met)))
     return Evidence.of([Report(verdicts=told.verdicts), settings.apply(met), replace(told, verdicts=())])
 
@@ -129,8 +131,13 @@ def climb(
     except (EngineUnavailableError, MissingExtraError) as error:
         return _without_engine([rung.with_opinion(step) for step in steps], str(error))
     trees = [(step.statement, step.parsed) for step in steps if step.parsed is not None]
+    wanted, given = needs([*before, *(parsed for _, parsed in trees)]), limits or Limits()
+    engine.start(wanted, given)
+    _load()
+    from dbprompt.checks.sql.postgres_run import PostgresRun
+
     opinions = _opinions(rung, steps)  # they decide nothing beside the grammar, so the engine does not wait for them
-    with engine.sandbox(needs([*before, *(parsed for _, parsed in trees)]), limits or Limits()) as sandbox:
+    with engine.sandbox(wanted, given) as sandbox:
         sandbox.meanwhile(opinions)
         run = PostgresRun(sandbox, _other_version(engine, version))
         run_setup(run, before)
@@ -139,6 +146,12 @@ def climb(
     for _ in chain(opinions, _opinions(rung, steps, longer=True)):
         pass
     return _joined([*chain.from_iterable(zip((step.report for step in steps), reports, strict=True)), inside])
+
+
+def _load() -> None:
+    """Loads what the way up goes on to need. It takes as long as the server takes to start, so both happen at once."""
+    for name in ("sqlglot", "dbprompt.engines.postgres.sandbox", "dbprompt.checks.sql.rules"):
+        import_module(name)
 
 
 def _opinions(rung: GrammarRung, steps: list[Step], *, longer: bool = False) -> Iterator[None]:
@@ -178,8 +191,11 @@ def _other_version(engine: PostgresEngine, version: int | None) -> str:
 
 def _climb_in_a_cell(sql: str, dialect: str, setup: str | None, version: int | None, limits: Limits) -> Evidence:
     """The ladder for the engines that live in a process of their own, SQLite and DuckDB."""
+    from dbprompt.checks.sql.cell_run import CellRun, statements_of
+    from dbprompt.engines import duckdb, sqlite
+
     try:
-        engine = _IN_CELLS[dialect]()
+        engine = sqlite.engine() if dialect == "sqlite" else duckdb.engine()
     except (EngineUnavailableError, MissingExtraError) as error:
         return _parse_only(sql, dialect, str(error), setup)
     here = int(engine.version.partition(".")[0])
@@ -193,6 +209,8 @@ def _climb_in_a_cell(sql: str, dialect: str, setup: str | None, version: int | N
 
 
 def _set_up_cell(sandbox: CellSandbox, setup: str, dialect: str) -> None:
+    from dbprompt.checks.sql.cell_run import statements_of
+
     for number, statement in enumerate(statements_of(setup, dialect, sandbox)):
         outcome = sandbox.run(statement.sql)
         if outcome.answer is Answer.REFUSED:
@@ -221,6 +239,8 @@ def _parse_only(sql: str, dialect: str, reason: str, setup: str | None) -> Evide
     if not found:
         return _refused("sql.empty", _EMPTY)
     if dialect == "mysql":
+        from dbprompt.checks.sql.mysql_keys import mysql_key_findings
+
         found.append(Report(tuple(mysql_key_findings(statements, setup or ""))))
     return Evidence.of(found)
 

@@ -17,7 +17,7 @@ from dbprompt.engines.base import Limits, Needs
 from dbprompt.engines.postgres import PostgresEngine, installations
 from dbprompt.engines.postgres.account import RUNTIME_VARIABLE, Account, runtime_base
 from dbprompt.engines.postgres.binaries import BINDIR_VARIABLE
-from dbprompt.errors import EngineUnavailableError
+from dbprompt.errors import EngineError, EngineUnavailableError
 from dbprompt.ladder import verify
 
 CHECK = "import dbprompt; assert dbprompt.verify('CREATE TABLE t (id int)').ok; print('ready', flush=True)"
@@ -145,6 +145,43 @@ def test_databases_are_thrown_away() -> None:
     with engine.sandbox(Needs(roles=True)) as sandbox:
         assert not sandbox.rows("SELECT 1 FROM pg_database WHERE datname = $1", names[0])
         assert not sandbox.rows("SELECT 1 FROM pg_roles WHERE rolname IN ($1, 'app_role')", names[0])
+
+
+def test_a_server_started_ahead_is_the_one_that_is_used(runtime: Path) -> None:
+    """A start beside the caller's work makes one server, and the sandbox has the database that was made with it."""
+    code = (
+        "import os\nfrom dbprompt.engines.postgres import PostgresEngine\nengine = PostgresEngine.of()\n"
+        "engine.start()\nengine.start()\nwith engine.sandbox() as sandbox:\n"
+        f"    assert os.listdir({str(runtime)!r}) == [sandbox.server.directory.name]\n"
+        "    assert sandbox.name == 'dbprompt_1' and sandbox.run('SELECT 1').ok\nprint('ready', flush=True)"
+    )
+    start(code).communicate()
+
+    wait_until_empty(runtime)
+
+
+def test_a_start_that_nobody_waited_for_leaves_nothing(runtime: Path) -> None:
+    """A process that ends while its server is still starting stops that server too."""
+    process = start("from dbprompt.engines.postgres import PostgresEngine; PostgresEngine.of().start(); print('ready')")
+    assert process.wait(PATIENCE) == 0
+    process.communicate()
+
+    wait_until_empty(runtime)
+
+
+def test_why_a_start_ahead_failed_is_told_to_who_asks_for_the_sandbox(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody looks at the thread of an early start, so its failure has to show at the sandbox."""
+
+    def refuse(*_: object) -> None:
+        raise EngineError("no room")
+
+    engine = PostgresEngine(installations()[0])
+    monkeypatch.setattr(engine, "_new_server", refuse)
+    engine.start()
+
+    with pytest.raises(EngineError, match="no room"), engine.sandbox():
+        pass
+    engine.stop()
 
 
 def test_a_dead_server_is_replaced() -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from importlib.util import find_spec
 
 import pytest
 
 from dbprompt.checks.base import QUERY_KINDS, Statement
+from dbprompt.checks.sql.sqlglot_parser import Said, opine
 from dbprompt.engines.postgres import installations
 from dbprompt.errors import SetupError, TargetError
 from dbprompt.evidence import Evidence, Severity, Status, Tier
@@ -249,6 +251,29 @@ def test_a_missing_package_is_said_and_never_a_pass(package: str, monkeypatch: p
 
     assert Tier.ENGINE not in {verdict.tier for verdict in evidence.verdicts}
     assert any("dbprompt[postgres]" in verdict.uncovered for verdict in evidence.not_proven)
+
+
+def test_the_server_starts_while_the_rest_is_loaded_and_the_rest_is_no_more_than_it_takes() -> None:
+    """What takes longest to load is loaded beside the server's start, and what no PostgreSQL script needs never."""
+    code = (
+        "import sys, dbprompt\nfrom dbprompt.engines.postgres import PostgresEngine\nstart = PostgresEngine.start\n"
+        "def loaded(names): return [name for name in names.split() if name in sys.modules]\n"
+        "def first(*given):\n    print(loaded('sqlglot psycopg dbprompt.sections'))\n    start(*given)\n"
+        "PostgresEngine.start = first\nassert dbprompt.verify('CREATE TABLE t (id int PRIMARY KEY)').ok\n"
+        "print(loaded('google.protobuf yaml duckdb sqlite3 anthropic openai'))"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+
+    assert said.split("\n") == ["[]", "[]", ""]
+
+
+def test_what_sqlglot_cannot_read_leaves_no_trace_in_its_next_opinion() -> None:
+    """Its parser is kept from text to text; one that broke off in the middle says nothing about those after it."""
+    broken = ["SELECT 'open", "SELECT (1", "SELECT " + "(" * 3_000 + "1" + ")" * 3_000]
+    assert Said.PARSED not in {opine(sql, "postgres").said for sql in broken}
+
+    assert opine("SELECT 1 -- after what was broken", "postgres").said is Said.PARSED
+    assert opine("", "postgres").said is Said.EMPTY
 
 
 def test_a_dump_is_read_past_its_rows() -> None:

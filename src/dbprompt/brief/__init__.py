@@ -6,7 +6,6 @@ import re
 from pathlib import Path
 from typing import Annotated, Self
 
-import yaml
 from pydantic import Field, StringConstraints, ValidationError, model_validator
 
 from dbprompt.brief.base import (
@@ -30,7 +29,6 @@ from dbprompt.brief.base import (
     WorkloadPattern,
 )
 from dbprompt.brief.problems import problems_of
-from dbprompt.brief.strict_yaml import StrictLoader
 from dbprompt.errors import BriefError, Problem
 
 __all__ = [
@@ -71,17 +69,18 @@ class Brief(BriefPart):
     id: Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]+$", max_length=80)] = ""
     app_name: Line
     description: Text
-    target: Target = Target()
+    # Made of defaults alone, so without the validators: to build those at import takes a tenth of a second.
+    target: Target = Target.model_construct()
     entities: Annotated[tuple[Entity, ...], Field(min_length=1, max_length=500)]
     relationships: Annotated[tuple[Relationship, ...], Field(max_length=2000)] = ()
     volume: Volume | None = None
-    workload: Workload = Workload()
+    workload: Workload = Workload.model_construct()
     queries: Annotated[tuple[QueryNeed, ...], Field(max_length=500)] = ()
-    lifecycle: Lifecycle = Lifecycle()
-    availability: Availability = Availability()
-    constraints: Constraints = Constraints()
-    compliance: Compliance = Compliance()
-    rules: Rules = Rules()
+    lifecycle: Lifecycle = Lifecycle.model_construct()
+    availability: Availability = Availability.model_construct()
+    constraints: Constraints = Constraints.model_construct()
+    compliance: Compliance = Compliance.model_construct()
+    rules: Rules = Rules.model_construct()
 
     def __init__(self, **data: object) -> None:
         try:
@@ -122,6 +121,10 @@ class Brief(BriefPart):
     @classmethod
     def parse(cls, text: str, *, name: str = "brief") -> Self:
         """Reads YAML or JSON text."""
+        import yaml  # late: most who use a brief's words read no file
+
+        from dbprompt.brief.strict_yaml import StrictLoader
+
         try:
             data = yaml.load(text, Loader=StrictLoader)  # noqa: S506  a SafeLoader that refuses more
         except (yaml.YAMLError, RecursionError) as error:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-from dbprompt.brief import Brief
-from dbprompt.capacity import Capacity
 from dbprompt.evidence import Report
-from dbprompt.sections import DatabaseDesign, SectionName
+
+if TYPE_CHECKING:
+    from dbprompt.brief import Brief
+    from dbprompt.capacity import Capacity
+    from dbprompt.sections import DatabaseDesign, SectionName
 
 __all__ = ["DesignCheck", "Subject"]
 

@@ -119,11 +119,6 @@ class Claim:
     shows: str
 
 
-_rule = TypeAdapter(Rule)
-_mistake = TypeAdapter(Mistake)
-_claim = TypeAdapter(Claim)
-
-
 def family_of(code: str) -> str:
     """The part of a code before the dot.
 
@@ -136,8 +131,9 @@ def family_of(code: str) -> str:
 @cache
 def catalogue() -> dict[str, Rule]:
     """Every rule by its id, family by family."""
+    read = TypeAdapter(Rule)
     rules = (
-        _rule.validate_python({"id": f"{family}.{name}", **entry})
+        read.validate_python({"id": f"{family}.{name}", **entry})
         for family in families()
         for name, entry in _page(family).items()
     )
@@ -152,12 +148,14 @@ def families() -> dict[str, str]:
 
 def mistakes() -> tuple[Mistake, ...]:
     """The twenty-five mistakes that models make most, most repeated first."""
-    return tuple(_mistake.validate_python({"title": title, **entry}) for title, entry in _page("mistakes").items())
+    read = TypeAdapter(Mistake)
+    return tuple(read.validate_python({"title": title, **entry}) for title, entry in _page("mistakes").items())
 
 
 def false_claims() -> tuple[Claim, ...]:
     """What no rule here says, because the engine says otherwise."""
-    return tuple(_claim.validate_python({"claim": claim, **entry}) for claim, entry in _page("claims").items())
+    read = TypeAdapter(Claim)
+    return tuple(read.validate_python({"claim": claim, **entry}) for claim, entry in _page("claims").items())
 
 
 @cache

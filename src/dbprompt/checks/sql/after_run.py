@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from dbprompt.checks.base import Statement
 from dbprompt.checks.sql.advice import Catalogue
-from dbprompt.checks.sql.tree import Node, Parsed, nodes
+from dbprompt.checks.sql.tree import Node, Parsed
 from dbprompt.evidence import Finding, Severity
 
 __all__ = ["index_findings", "policy_findings"]
@@ -183,7 +183,7 @@ def _is_index(parsed: Parsed) -> bool:
 def _makes_constraint(parsed: Parsed) -> bool:
     kinds = {"CONSTR_PRIMARY", "CONSTR_UNIQUE"}
     return parsed.kind in {"CreateStmt", "AlterTableStmt"} and any(
-        kind == "Constraint" and node.get("contype") in kinds for kind, node in nodes(parsed.body)
+        node.get("contype") in kinds for node in parsed.below.get("Constraint", ())
     )
 
 
@@ -193,7 +193,7 @@ def _may_index(parsed: Parsed) -> bool:
 
 def _enables(parsed: Parsed) -> bool:
     return parsed.kind == "AlterTableStmt" and any(
-        kind == "AlterTableCmd" and node.get("subtype") == "AT_EnableRowSecurity" for kind, node in nodes(parsed.body)
+        node.get("subtype") == "AT_EnableRowSecurity" for node in parsed.below.get("AlterTableCmd", ())
     )
 
 

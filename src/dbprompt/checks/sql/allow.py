@@ -118,7 +118,7 @@ def rule(statement: Parsed) -> Ruling:
     if special is not None:
         return special
     if kind in QUERY_KINDS or kind in {"ExplainStmt", "DeclareCursorStmt"}:
-        return _query(body)
+        return _query(statement)
     if kind in _FOREIGN:
         return Ruling(Route.RUN, "declared only: its server is not reached, its options are not checked")
     if kind in _PROVE_FIRST:
@@ -130,7 +130,7 @@ def rule(statement: Parsed) -> Ruling:
 
 def may_be_proven(statement: Parsed) -> bool:
     """Whether a superuser may try it where the sandbox's role has no right to: it holds no expression to evaluate."""
-    has_expression = any(key in {"FuncCall", "A_Expr", "SelectStmt"} for key, _ in nodes(statement.body))
+    has_expression = not statement.below.keys().isdisjoint({"FuncCall", "A_Expr", "SelectStmt"})
     return statement.kind in _PROVE_IF_NO_RIGHT and not has_expression
 
 
@@ -162,12 +162,11 @@ def _special(kind: str, body: Node) -> Ruling | None:
     return None
 
 
-def _query(body: Node) -> Ruling:
-    inside = list(nodes(body))
-    if any(key == "ParamRef" for key, _ in inside):
+def _query(statement: Parsed) -> Ruling:
+    if "ParamRef" in statement.below:
         return Ruling(Route.PREPARE, "it has parameters: prepared, not run")
-    for key, node in inside:
-        name = (strings(node.get("funcname")) or ("",))[-1].lower() if key == "FuncCall" else ""
+    for node in statement.below.get("FuncCall", ()):
+        name = (strings(node.get("funcname")) or ("",))[-1].lower()
         if name.startswith(_OPERATIONS):
             return Ruling(Route.PREPARE, f"{name}() acts on the whole server: prepared, not run")
     return Ruling(Route.RUN)

@@ -26,9 +26,10 @@ _MEMBERSHIPS = {"pg_execute_server_program", "pg_read_server_files", "pg_write_s
 
 def forbidden(statement: Parsed) -> str:
     """Why nothing like this may ever run; empty if it may."""
-    for kind, body in chain(((statement.kind, statement.body),), nodes(statement.body)):
-        if kind in _LOOKED_AT and (reason := _problem(kind, body)):
-            return reason
+    for kind, bodies in chain(((statement.kind, (statement.body,)),), statement.below.items()):
+        for body in bodies if kind in _LOOKED_AT else ():
+            if reason := _problem(kind, body):
+                return reason
     for text in embedded(statement):
         inside = parse(text)
         if isinstance(inside, Broken):

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from dbprompt.checks.sql.allow import ROLE_KINDS, rule
 from dbprompt.checks.sql.grammar import GrammarRung
-from dbprompt.checks.sql.postgres_run import PostgresRun
 from dbprompt.checks.sql.tree import Parsed
 from dbprompt.engines.base import Answer, Needs
 from dbprompt.errors import SetupError
 from dbprompt.evidence import Finding, Severity
+
+if TYPE_CHECKING:
+    from dbprompt.checks.sql.postgres_run import PostgresRun
 
 __all__ = ["needs", "parse_setup", "run_setup"]
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from importlib import import_module
+from functools import cache, cached_property
 from importlib.metadata import version
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from dbprompt.errors import MissingExtraError
@@ -28,7 +29,7 @@ Node: TypeAlias = dict[str, Json]
 _BACKSLASH_COMMAND = re.compile(r"[ \t]*\\[a-z!?]", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # no slots: `below` is kept
 class Parsed:
     """One statement that the grammar accepts.
 
@@ -43,6 +44,14 @@ class Parsed:
     kind: str
     body: Node
     offset: int = 0
+
+    @cached_property
+    def below(self) -> Mapping[str, Sequence[Node]]:
+        """Every node of its tree but itself, by kind: walked through once, however many questions there are."""
+        found: dict[str, list[Node]] = {}
+        for kind, node in nodes(self.body):
+            found.setdefault(kind, []).append(node)
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,17 +74,23 @@ class Broken:
 
 
 @cache
-def _postgast() -> ModuleType:
-    try:
-        return import_module("postgast")
-    except ImportError as error:
-        raise MissingExtraError("postgast", "postgres") from error
+def _postgast(module: str) -> ModuleType:
+    """One module of postgast by itself: its package brings protobuf, which takes a tenth of a second to load."""
+    package = find_spec("postgast")
+    if package is None or package.origin is None:
+        raise MissingExtraError("postgast", "postgres")
+    spec = spec_from_file_location(f"dbprompt_postgast_{module}", Path(package.origin).with_name(f"{module}.py"))
+    if spec is None or spec.loader is None:
+        raise MissingExtraError("postgast", "postgres")
+    found = module_from_spec(spec)
+    spec.loader.exec_module(found)
+    return found
 
 
 @cache
 def checker() -> str:
     """The parser and its version, for verdicts."""
-    _postgast()
+    _postgast("native")
     return f"postgast {version('postgast')} (PostgreSQL 18 grammar)"
 
 
@@ -85,12 +100,12 @@ def parse(sql: str) -> tuple[Parsed, ...] | Broken:
     Raises:
         MissingExtraError: the parser is not installed.
     """
-    postgast = _postgast()
+    errors = _postgast("errors")
     if "\x00" in sql:  # the C parser would stop reading there
         return Broken(sql, "a NUL character is no part of SQL", sql.index("\x00") + 1)
     try:
         tree = _json_tree(sql)
-    except postgast.PgQueryError as error:
+    except errors.PgQueryError as error:
         return Broken(sql, error.message, error.cursorpos)
     except UnicodeEncodeError as error:
         return Broken(sql, "the text is not valid Unicode", error.start + 1)
@@ -120,15 +135,13 @@ def split(sql: str) -> tuple[Parsed | Broken, ...]:
 
 def parse_plpgsql(sql: str) -> Json | Broken:
     """Parses the body of a CREATE FUNCTION or DO in plpgsql; the tree of the body, or what is wrong with it."""
-    postgast = _postgast()
-    from postgast.native import lib
-
+    errors, lib = _postgast("errors"), _postgast("native").lib
     result = lib.pg_query_parse_plpgsql(sql.encode())
     try:
         if result.error:
             try:
-                postgast.errors.check_error(result)
-            except postgast.PgQueryError as error:
+                errors.check_error(result)
+            except errors.PgQueryError as error:
                 return Broken(sql, error.message, error.cursorpos)
         text = result.plpgsql_funcs.decode()
     finally:
@@ -143,13 +156,13 @@ def nodes(tree: Json) -> Iterator[tuple[str, Node]]:
     waiting: list[Json] = list(tree) if isinstance(tree, list) else [tree]
     while waiting:
         one = waiting.pop()
-        if isinstance(one, dict):
+        if type(one) is dict:  # the tree is json's own, and this is where our time goes
             for key, value in one.items():
-                if isinstance(value, dict):
+                if type(value) is dict:
                     if "A" <= key[:1] <= "Z":
                         yield key, value
                     waiting.append(value)
-                elif isinstance(value, list):
+                elif type(value) is list:
                     waiting += value
 
 
@@ -166,12 +179,10 @@ def strings(tree: Json) -> tuple[str, ...]:
 
 
 def _json_tree(sql: str) -> list[Node]:
-    from postgast.errors import check_error
-    from postgast.native import lib
-
+    lib = _postgast("native").lib
     result = lib.pg_query_parse(sql.encode())
     try:
-        check_error(result)
+        _postgast("errors").check_error(result)
         statements: list[Node] = json.loads(result.parse_tree)["stmts"]
         return statements
     finally:
@@ -203,7 +214,8 @@ def _skip_blank(text: str) -> str:
 
 def _pieces(sql: str) -> list[tuple[int, str]]:
     """Cuts a script at its semicolons by token, so that one broken statement does not hide the others."""
-    postgast = _postgast()
+    import postgast
+
     try:
         tokens = postgast.scan(sql).tokens
     except (postgast.PgQueryError, UnicodeEncodeError):

@@ -18,6 +18,8 @@ from dbprompt.engines.postgres.binaries import Installation, installations, near
 from dbprompt.errors import EngineError, EngineUnavailableError, MissingExtraError
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from dbprompt.engines.postgres.borrowed import BorrowedServer
     from dbprompt.engines.postgres.sandbox import PostgresSandbox
     from dbprompt.engines.postgres.server import Server
@@ -46,6 +48,7 @@ class PostgresEngine:
     def __init__(self, installation: Installation) -> None:
         self.installation = installation
         self._servers: dict[bool, Server | BorrowedServer] = {}
+        self._coming: Future[Server | BorrowedServer] | None = None
         self._starting = threading.Lock()
         self._roles_turn = threading.Lock()
         _engines.append(self)
@@ -86,8 +89,20 @@ class PostgresEngine:
         with self._roles_turn:
             yield from self._lend(needs, limits)
 
+    def start(self, needs: Needs = Needs(), limits: Limits = Limits()) -> None:  # noqa: B008
+        """Has the server of such a sandbox start beside the caller's work, if it does not run yet.
+
+        Should that fail, whoever asks for the sandbox tries again and is told why.
+        """
+        from dbprompt.engines.postgres.homes import beside
+
+        if needs.roles not in self._servers and (self._coming is None or self._coming.done()):
+            self._coming = beside(lambda: self._server(needs, limits))
+
     def stop(self) -> None:
         """Stops the servers; the next sandbox starts new ones."""
+        if self._coming is not None:
+            self._coming.exception()  # waits until it runs, or does not
         with self._starting:
             for server in self._servers.values():
                 server.stop()
@@ -96,12 +111,12 @@ class PostgresEngine:
     def _lend(self, needs: Needs, limits: Limits) -> Iterator[PostgresSandbox]:
         from dbprompt.engines.postgres.sandbox import PostgresSandbox
 
-        server = self._server(roles=needs.roles)
+        server = self._server(needs, limits)
         try:
             sandbox = PostgresSandbox(server, limits, needs.extensions)
         except EngineError:  # a crash, or a lock table flooded by a neighbour: a new server has neither
             self._abandon(server)
-            server = self._server(roles=needs.roles)
+            server = self._server(needs, limits)
             sandbox = PostgresSandbox(server, limits, needs.extensions)
         try:
             yield sandbox
@@ -111,21 +126,25 @@ class PostgresEngine:
             except EngineError:
                 self._abandon(server)
 
-    def _server(self, *, roles: bool) -> Server | BorrowedServer:
-        from dbprompt.engines.postgres.borrowed import BorrowedServer
-        from dbprompt.engines.postgres.server import Server
-
+    def _server(self, needs: Needs, limits: Limits) -> Server | BorrowedServer:
         with self._starting:
-            server = self._servers.get(roles)
+            server = self._servers.get(needs.roles)
             if server is None or not server.alive:
                 if server is not None:
                     server.stop()
-                server = self._servers[roles] = (
-                    BorrowedServer(self.installation)
-                    if self.installation.dsn
-                    else Server(self.installation, ahead=not roles)
-                )
+                server = self._servers[needs.roles] = self._new_server(needs, limits)
             return server
+
+    def _new_server(self, needs: Needs, limits: Limits) -> Server | BorrowedServer:
+        if self.installation.dsn:
+            from dbprompt.engines.postgres.borrowed import BorrowedServer
+
+            return BorrowedServer(self.installation)
+        from dbprompt.engines.postgres.server import Server
+
+        server = Server(self.installation, ahead=not needs.roles)
+        server.make_ahead(limits.statement_seconds)
+        return server
 
     def _abandon(self, server: Server | BorrowedServer) -> None:
         """Stops a server that a sandbox left in a state which cannot be cleaned."""

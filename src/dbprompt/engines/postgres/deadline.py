@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from dbprompt.engines.base import Limits
-from dbprompt.engines.postgres.wire import Wire
 from dbprompt.errors import EngineError
+
+if TYPE_CHECKING:
+    from dbprompt.engines.postgres.wire import Wire
 
 __all__ = ["GONE_SECONDS", "Deadline"]
 

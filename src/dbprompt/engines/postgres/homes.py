@@ -16,13 +16,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from dbprompt.engines.postgres.deadline import GONE_SECONDS
-from dbprompt.engines.postgres.wire import Wire
 from dbprompt.errors import EngineError
 
 if TYPE_CHECKING:
     from dbprompt.engines.postgres.server import Server
+    from dbprompt.engines.postgres.wire import Wire
 
-__all__ = ["Home", "Homes", "drop_home", "quoted", "session_options"]
+__all__ = ["Home", "Homes", "beside", "drop_home", "quoted", "session_options"]
 
 _T = TypeVar("_T")
 
@@ -86,6 +86,12 @@ class Homes:
         self._next: Future[Home] | None = None
         self._leaving: list[Future[None]] = []
 
+    def make_ahead(self, statement_seconds: float) -> None:
+        """Has the next home made beside the caller's work, where homes are made ahead."""
+        with self._lock:
+            if self._ahead and self._next is None:
+                self._next = beside(lambda: self._make(statement_seconds))
+
     def take(self, statement_seconds: float) -> Home:
         """An empty home.
 
@@ -100,14 +106,15 @@ class Homes:
         home = (self._claim(ahead, statement_seconds) if ahead else None) or self._make(statement_seconds)
         with self._lock:
             self._taken += 1
-            if self._ahead and self._taken > _ONCE and self._next is None:
-                self._next = _beside(lambda: self._make(statement_seconds))
+            many = self._taken > _ONCE
+        if many:
+            self.make_ahead(statement_seconds)
         return home
 
     def discard(self, name: str, roles: Iterable[str]) -> None:
         """Throws a home away, with the roles that were made in it. Whether that worked shows at the next `take`."""
         also = tuple(roles)
-        leaving = _beside(lambda: self._drop(name, also))
+        leaving = beside(lambda: self._drop(name, also))
         with self._lock:
             self._leaving.append(leaving)
 
@@ -200,7 +207,7 @@ def _wait_until_alone(ask: Ask, name: str, alive: Callable[[], bool]) -> None:
                 return
 
 
-def _beside(work: Callable[[], _T]) -> Future[_T]:
+def beside(work: Callable[[], _T]) -> Future[_T]:
     """Does something in a thread of its own."""
     future: Future[_T] = Future()
     thread = threading.Thread(target=_fulfil, args=(future, work), name="dbprompt-homes", daemon=True)

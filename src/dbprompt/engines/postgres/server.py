@@ -11,14 +11,17 @@ import threading
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dbprompt.engines.postgres import guardian, run_directory, template
 from dbprompt.engines.postgres.account import Account, runtime_base
 from dbprompt.engines.postgres.binaries import Installation
 from dbprompt.engines.postgres.homes import Ask, Home, Homes
 from dbprompt.engines.postgres.programs import environment, reachable
-from dbprompt.engines.postgres.wire import Wire
 from dbprompt.errors import EngineError
+
+if TYPE_CHECKING:
+    from dbprompt.engines.postgres.wire import Wire
 
 __all__ = ["Server"]
 
@@ -81,6 +84,10 @@ class Server:
         """A name for a database and its role."""
         return f"dbprompt_{next(self._names)}"
 
+    def make_ahead(self, statement_seconds: float) -> None:
+        """Has the next sandbox's database made before it is asked for, where that is done here."""
+        self._homes.make_ahead(statement_seconds)
+
     def take_home(self, statement_seconds: float) -> Home:
         """An empty database of its own for a sandbox."""
         return self._homes.take(statement_seconds)
@@ -105,6 +112,8 @@ class Server:
 
     def connect(self, *, user: str, database: str, options: tuple[str, ...] = ()) -> Wire:
         """A new connection."""
+        from dbprompt.engines.postgres.wire import Wire  # the driver: a server starts while it is loaded
+
         return Wire(str(self.directory), user=user, database=database, options=options)
 
     def connect_admin(self, database: str) -> Wire:

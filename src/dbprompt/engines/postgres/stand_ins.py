@@ -7,7 +7,10 @@ tables can be declared on it, and nothing can be reached.
 
 from __future__ import annotations
 
-from dbprompt.engines.postgres.wire import Wire
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dbprompt.engines.postgres.wire import Wire
 
 __all__ = ["FUNCTIONS", "stand_in"]
 

@@ -7,6 +7,7 @@ from datetime import date
 from typing import Any
 
 import pytest
+from answers import weak_answers
 
 from dbprompt import DatabaseDesign
 from dbprompt.checks.registry import Proof, Subject
@@ -122,6 +123,18 @@ def test_partitions_come_and_go(granularity: str, archive: str | None) -> None:
     assert report.findings == () and _status(report) == [Status.PASSED]
     assert "refused before and taken after" in report.verdicts[0].uncovered
     assert "took the expired partition" in report.verdicts[0].uncovered
+
+
+def test_a_partition_column_in_a_foreign_key_is_not_called_wrong() -> None:
+    """The made-up row of the next period has no parent there: that says nothing about the partitions."""
+    parts = weak_answers("wallet", repaired=True)
+    design = DatabaseDesign.model_validate({name: parts[name] for name in ("schema", "lifecycle")})
+    report = rows_come_and_go(Subject(design, "lifecycle"), DAY)
+    assert report.findings == ()
+    told = {verdict.artefact: verdict for verdict in report.verdicts}
+    assert told["lifecycle of entry"].status is Status.INCONCLUSIVE
+    assert "foreign key" in told["lifecycle of entry"].uncovered
+    assert told["lifecycle of transfer"].status is Status.PASSED
 
 
 def test_expired_rows_are_deleted_in_batches() -> None:

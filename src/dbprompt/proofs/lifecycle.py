@@ -27,6 +27,7 @@ SELECT substring(pg_get_expr(c.relpartbound, c.oid) FROM '{end} \\(''([^'']+)''\
 FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = '{table}'::regclass
 ORDER BY (substring(pg_get_expr(c.relpartbound, c.oid) FROM '{end} \\(''([^'']+)''\\)'))::timestamptz {way} LIMIT 1
 """
+_NO_PARTITION = "no partition of relation"
 _REFERRED = "23503"
 _STEPS = {"day": "1 day", "week": "1 week", "month": "1 month", "quarter": "3 months", "year": "1 year"}
 
@@ -85,12 +86,14 @@ def _make(ready: Stage, life: TableLifecycle, table: Table) -> str:
     end = _bound(ready, table, "TO", "DESC")
     call = f"SELECT {identifier(make_routine(table.name))}({life.partitions_ahead}, '{end}'::timestamptz::date)"
     before = ready.sandbox.run(_copy(table, f"'{end}'"))
-    if before.ok or not before.message.startswith("no partition of relation"):
+    if before.ok or not before.message.startswith(_NO_PARTITION):
         raise NoStageError(f"a row beyond the last partition was not refused for want of one: {before.message}")
     made = number(ready, call)
     after = ready.sandbox.run(_copy(table, f"'{end}'"))
-    if not after.ok:
+    if not after.ok and after.message.startswith(_NO_PARTITION):
         raise _WrongError(f"{make_routine(table.name)} ran, and a row for the next period is refused: {after.message}")
+    if not after.ok:
+        raise NoStageError(f"a row for the next period is refused, but not for want of a partition: {after.message}")
     again, grain = number(ready, call), table.partitioning.granularity if table.partitioning else None
     reached, wanted = (
         _bound(ready, table, "TO", "DESC"),

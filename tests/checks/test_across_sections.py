@@ -59,6 +59,15 @@ def test_a_tenants_setting_behind_the_pool(mode: str, settings: str, leaks: bool
         assert "own_orders (/security/policies/0)" in found[0].message and "app.buyer_id" in found[0].message
 
 
+def test_a_pool_without_the_grammar_says_what_was_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Policies and queries cannot be read, and the pool's verdict owns up to it."""
+    monkeypatch.setattr("dbprompt.checks.pool.grammar", lambda: None)
+    change: dict[str, object] = {"pool/mode": "transaction", "pool/session_settings": "per_session"}
+    (verdict,) = pool(_beside("infrastructure", change, security=_security())).verdicts
+    assert "whether policies or queries need their session" in verdict.uncovered
+    assert "dbprompt[postgres]" in verdict.uncovered
+
+
 @pytest.mark.parametrize(
     ("sql", "used"),
     [

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date
 
 import pytest
 from design_cases import Plain, subject
 
 from dbprompt.checks.base_views import outputs_of, sources_of, with_views
+from dbprompt.checks.policies import policies
 from dbprompt.checks.registry import Subject, design_checks
 from dbprompt.engines.postgres.plans import Planner
 from dbprompt.evidence import Report, Severity, Status, Tier
 from dbprompt.ladder import climb
 from dbprompt.plans import plan_queries
 from dbprompt.proofs import PROOFS
+from dbprompt.sections.views import Views
 
 DAY = date(2026, 3, 1)
 REVENUE = {
@@ -92,3 +95,37 @@ def test_a_view_of_unknown_size_is_inconclusive(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(Planner, "_size_of", lambda *_: None)
     (planned,) = [v for v in _checked(_reading()).verdicts if v.where == "/queries/4" and "planner" in v.checker]
     assert planned.status is Status.INCONCLUSIVE and "nobody knows how many rows" in planned.uncovered
+
+
+@pytest.mark.parametrize(
+    ("read", "role", "found"),
+    [
+        ("orders", {}, True),
+        ("orders_by_buyer", {}, True),
+        ("payments", {}, False),
+        ("orders", {"name": "reports", "purpose": "analytics", "sees_all_rows": True}, False),
+        ("orders", {"name": "reports", "purpose": "analytics"}, True),
+    ],
+)
+def test_a_view_past_the_policies_needs_a_reader_who_sees_all_rows(
+    read: str, role: dict[str, object], found: bool
+) -> None:
+    """No role of a request is granted a view over a table with policies, so its query must have another to run it."""
+    change: dict[str, Plain] = {
+        "policies/+": {"name": "own", "table": "orders", "using": "buyer_id = current_setting('app.buyer_id')::bigint"},
+        "roles/migrator": {"sees_all_rows": True},
+        "roles/backup_agent": {"sees_all_rows": True},
+    }
+    if role:
+        change["roles/+"] = {**role, "grants": [{"privileges": ["select"]}]}
+    made = [{"name": "orders_by_buyer", "sql": "SELECT buyer_id, count(*) AS number FROM orders GROUP BY 1"}] * (
+        read == "orders_by_buyer"
+    )
+    made.append({"name": "numbers", "sql": f"SELECT count(*) AS number FROM {read}"})
+    refreshed: list[dict[str, Plain]] = [one | {"concurrently": False, "refresh": "20 1 * * *"} for one in made]
+    refreshed[-1]["serves"] = ["monthly_seller_revenue"]
+    of = subject("security", change)
+    report = policies(replace(of, design=of.design.with_section("views", Views.model_validate({"views": refreshed}))))
+    codes = [(finding.code, finding.where) for finding in report.findings if finding.code == "rls.view_unreadable"]
+    assert codes == ([("rls.view_unreadable", "/roles")] if found else [])
+    assert all("view numbers" in one.message for one in report.findings if one.code == "rls.view_unreadable")

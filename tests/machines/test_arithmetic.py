@@ -12,6 +12,7 @@ from dbprompt.machines.connections import connections_of
 from dbprompt.machines.memory import memory_of
 from dbprompt.machines.postgres_settings import postgres_settings
 from dbprompt.machines.regions import lies_in
+from dbprompt.machines.timeouts import request_timeouts
 from dbprompt.sections import DatabaseDesign
 from dbprompt.sections.infrastructure import Infrastructure, InstanceTier, Pool
 
@@ -98,7 +99,11 @@ def test_settings_follow_machine_pool_and_brief() -> None:
     assert "synchronous_standby_names" not in _values(_machines(("primary", "a")))
     assert large["log_min_duration_statement"] == "160ms"  # twice 80 ms
     assert large["autovacuum_vacuum_scale_factor"] == "0.015"  # 2 million of 131 million rows
-    assert large["max_wal_size"] == "4GB" and large["statement_timeout"] == "120s"
+    assert large["max_wal_size"] == "4GB"
+    assert not {"statement_timeout", "lock_timeout"} & set(large)  # of the roles: a job is long by right
+    assert [(name, seconds) for name, seconds, _ in request_timeouts(BRIEF)] == [
+        ("statement_timeout", 120), ("lock_timeout", 5),
+    ]  # fmt: skip
     assert "reserved_connections" in large and "reserved_connections" not in _values(_machines(("primary", "a")), 15)
 
 

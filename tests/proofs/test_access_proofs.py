@@ -17,6 +17,7 @@ from dbprompt.checks.engine import on_engine
 from dbprompt.checks.expressions import expressions
 from dbprompt.checks.policies import policies
 from dbprompt.checks.subject import Subject
+from dbprompt.engines.base import Answer, Outcome
 from dbprompt.engines.postgres import installations, template
 from dbprompt.engines.postgres.server import Server
 from dbprompt.evidence import Report, Status, Tier
@@ -25,11 +26,13 @@ from dbprompt.proofs import audit as audit_proof
 from dbprompt.proofs import base_acting
 from dbprompt.proofs.access_settings import access_settings_hold
 from dbprompt.proofs.audit import audit_holds
-from dbprompt.proofs.base import NoStageError
+from dbprompt.proofs.base import NoStageError, stage
+from dbprompt.proofs.base_acting import admit
 from dbprompt.proofs.roles import roles_hold
 from dbprompt.proofs.row_policies import row_policies_hold
 from dbprompt.render.postgres import Statement, UnsafeSqlError, schema_sql
 from dbprompt.render.postgres.access_sql import audit_sql, security_sql
+from dbprompt.render.postgres.views import refresh_sql
 from dbprompt.sections import DatabaseDesign
 
 DAY = date(2026, 1, 15)
@@ -194,6 +197,78 @@ def test_a_policy_without_a_setting_is_not_called_passed() -> None:
     assert "no column of its table with a setting" in verdicts["/policies/5"].uncovered
 
 
+def alone(rights: dict[str, Any], **policy: Any) -> Change:
+    """The application's role with these rights on contact alone, where this is the only policy."""
+
+    def change(security: dict[str, Any]) -> None:
+        (role,) = (one for one in security["roles"] if one["name"] == "app_rw")
+        security["roles"] = [role | {"grants": [{"tables": ["contact"], **rights}]}]
+        security["policies"] = [{"name": "own", "table": "contact", "roles": ["app_rw"], "using": OWN, **policy}]
+        security["audit"] = security["fields"] = []
+
+    return change
+
+
+def test_a_role_that_reads_some_columns_is_tried_too() -> None:
+    """The columns that tell whose a row is are enough to see that a policy leaks."""
+    some = {"privileges": ["select"], "columns": ["id", "tenant_id"]}
+    leaks = f"{OWN} OR nullif(current_setting('app.tenant_id', true), '') IS NULL"
+    assert codes(row_policies_hold(case("crm", alone(some, using=leaks)), DAY)) == {"rls.open_without_setting"}
+    (verdict,) = row_policies_hold(case("crm", alone(some)), DAY).verdicts
+    assert verdict.status is Status.PASSED, str(verdict)
+
+
+@pytest.mark.parametrize("policy", [{}, {"roles": []}, {"command": "delete"}])
+def test_a_policy_that_no_role_could_try_is_not_called_passed(policy: dict[str, Any]) -> None:
+    """A role that may not read whose a row is says nothing of the policy, and the verdict says so."""
+    rights = {"privileges": ["select"], "columns": ["id"]}
+    (verdict,) = row_policies_hold(case("crm", alone(rights, **policy)), DAY).verdicts
+    assert verdict.status is Status.INCONCLUSIVE
+    assert "no role of this policy could be tried" in verdict.uncovered
+
+
+def test_a_change_that_reaches_no_row_gives_none_away() -> None:
+    """Without a policy for updates an update succeeds on no row, and nothing is found."""
+    report = row_policies_hold(case("crm", alone({"privileges": ["select", "update"]}, command="select")), DAY)
+    assert not report.findings, told(report)
+    assert report.verdicts[0].status is Status.PASSED
+
+
+@pytest.mark.parametrize(
+    ("right", "policy"),
+    [("update", {"command": "update", "check": "true"}), ("delete", {"table": "activity", "command": "delete"})],
+)
+def test_a_policy_for_changes_alone_that_leaks_is_found(right: str, policy: dict[str, Any]) -> None:
+    """What one may read is right, and what one may change is not: rows of others, or to others."""
+
+    def change(security: dict[str, Any]) -> None:
+        alone({"privileges": ["select", right], "tables": [policy.get("table", "contact")]}, **policy)(security)
+        security["policies"][0]["using"] = "true" if right == "delete" else OWN
+        security["policies"].append(security["policies"][0] | {"name": "see", "command": "select", "using": OWN})
+        security["policies"][1].pop("check", None)
+
+    report = row_policies_hold(case("crm", change), DAY)
+    assert [(one.code, one.where) for one in report.findings] == [("rls.writes_others", "/policies/0")], told(report)
+
+
+@pytest.mark.parametrize("verb", ["INSERT", "WITH hit AS (UPDATE", "SELECT"])
+def test_what_was_not_decided_is_neither_a_leak_nor_passed(monkeypatch: pytest.MonkeyPatch, verb: str) -> None:
+    """A statement that ran out of time leaves its policy open, with the reason."""
+    attempt, rights = base_acting.Acting.attempt, ["select", "insert", "update"]
+
+    def slow(
+        self: base_acting.Acting, role: str, sql: str, *rest: Any, **named: Any
+    ) -> tuple[Outcome, base_acting.Rows]:
+        late = Outcome(Answer.UNDECIDED, code="57014", message="it did not end")
+        return (late, []) if sql.startswith(verb) else attempt(self, role, sql, *rest, **named)
+
+    monkeypatch.setattr(base_acting.Acting, "attempt", slow)
+    report = row_policies_hold(case("crm", alone({"privileges": rights})), DAY)
+    assert not report.findings, told(report)
+    assert report.verdicts[0].status is Status.INCONCLUSIVE
+    assert "as app_rw was not decided: it did not end" in report.verdicts[0].uncovered
+
+
 @pytest.mark.parametrize(
     ("find", "put", "code"),
     [
@@ -203,6 +278,7 @@ def test_a_policy_without_a_setting_is_not_called_passed() -> None:
         ("ELSE current_setting('role') END", "ELSE current_user END", "obligations.not_recorded"),
         ("'id', 'payout_account')", "'id', '')", "obligations.record_shows"),
         ("('payments', 2557)", "('payments', 2555)", "obligations.record_not_kept"),
+        ("EXIT WHEN audit.purge(most) = 0;", "EXIT WHEN audit.purge(most) > 0;", "obligations.record_not_kept"),
         ("REVOKE audit_owner FROM CURRENT_USER", "GRANT DELETE ON audit.change_log TO app_rw", ""),
         ("ALTER SCHEMA audit OWNER TO audit_owner", "GRANT USAGE ON SCHEMA audit TO app_rw", ""),
     ],
@@ -341,3 +417,90 @@ def test_the_scripts_load_one_after_the_other(name: str, tmp_path: Path) -> None
         assert counts.stdout.split() == ["2", "0"]
     finally:
         server.stop()
+
+
+def test_a_view_over_policies_is_filled_and_shown_to_those_who_see_all_rows(tmp_path: Path) -> None:
+    """After a refresh it holds the rows of both tenants; a role that policies hold for may not read it."""
+    program, installation = psql()
+    view = {
+        "name": "contacts_by_tenant", "sql": "SELECT tenant_id, count(*) AS contacts FROM contact GROUP BY tenant_id",
+        "unique_key": ["tenant_id"], "refresh": "20 1 * * *",
+    }  # fmt: skip
+    above = {
+        "name": "most_contacts",
+        "sql": "SELECT max(contacts) AS most FROM contacts_by_tenant",
+        "concurrently": False,
+    }
+    plain = {"name": "tenants", "sql": "SELECT count(*) AS tenants FROM tenant", "concurrently": False}
+    views = [view, *({**one, "refresh": "20 2 * * *"} for one in (above, plain))]
+
+    def change(security: dict[str, Any]) -> None:
+        reports = {"name": "reports", "purpose": "analytics", "grants": [{"privileges": ["select"]}]}
+        security["roles"].append(reports | {"sees_all_rows": True})
+        security["policies"] = [one for one in security["policies"] if one["table"] == "contact"]
+
+    design = case("crm", change, views={"views": views}).design
+    major = installation.major
+    people = "INSERT INTO contact (tenant_id, full_name) VALUES (1, 'a'), (2, 'b')"
+    server = Server(installation)
+    try:
+        server.administer("CREATE DATABASE target")
+        base = [program, "-X", "-q", "-At", "-h", str(server.directory), "-U", template.ADMIN, "-d", "target"]
+
+        def ask(*arguments: str, ok: bool = True) -> str:
+            done = subprocess.run(
+                [*base, "-v", "ON_ERROR_STOP=1", *arguments], capture_output=True, text=True, check=False
+            )
+            assert (done.returncode == 0) is ok, done.stderr
+            return done.stdout.strip() if ok else done.stderr
+
+        for part, text in (
+            ("schema", schema_sql(design, as_of=DAY, version=major)),
+            ("security", security_sql(design, as_of=DAY, version=major, title="x")),
+        ):
+            (tmp_path / part).write_text(text)
+            ask("-1", "-f", str(tmp_path / part))
+        ask("-c", f"SET session_replication_role = replica; {people}")
+        for one in design.views.views if design.views else ():
+            ask("-c", f"SET ROLE migrator; {refresh_sql(one)}")
+        assert (
+            ask("-c", "SET ROLE reports; SELECT tenant_id, contacts FROM contacts_by_tenant ORDER BY 1") == "1|1\n2|1"
+        )
+        assert ask("-c", "SET ROLE reports; SELECT most FROM most_contacts") == "1"
+        assert "permission denied" in ask("-c", "SET ROLE app_ro; SELECT 1 FROM contacts_by_tenant", ok=False)
+        assert "permission denied" in ask("-c", "SET ROLE app_ro; SELECT 1 FROM most_contacts", ok=False)
+        assert ask("-c", "SET ROLE app_ro; SELECT tenants FROM tenants") == "0"
+    finally:
+        server.stop()
+
+
+def test_a_new_partition_belongs_to_the_owner_of_its_table() -> None:
+    """Whoever runs the job that makes it: a migration then alters the table with all its partitions."""
+    subject = case("crm", lifecycle=answer("crm", "lifecycle"))
+    security = subject.design.security
+    assert security is not None
+    with stage(subject, as_of=DAY, sections=("schema", "lifecycle"), roles=True) as ready:
+        acting = admit(ready, subject, security, DAY)
+        made, rows = ready.sandbox.fetch("SELECT activity_make_partitions(12)")
+        assert made.ok and rows[0][0] not in {None, "0"}
+        _, owners = ready.sandbox.fetch(
+            "SELECT DISTINCT relowner::regrole::text FROM pg_class JOIN pg_inherits ON inhrelid = pg_class.oid "
+            "WHERE inhparent = 'activity'::regclass"
+        )
+        assert owners == [("schema_owner",)]
+        altered, _ = acting.attempt("migrator", "ALTER TABLE activity ADD COLUMN noted integer")
+        assert altered.ok, altered.message
+
+
+def test_what_no_setting_asks_for_is_owned_up_to() -> None:
+    """The log's limit for slow statements meets the engine; what has no setting is not checked, with the reason."""
+
+    def change(security: dict[str, Any]) -> None:
+        slow = {"event": "slow_queries", "means": "server_log", "level": "slow", "keep_days": 30}
+        security["audit"] = [slow]
+        security["in_transit"] = {"minimum_tls": "none"}
+
+    verdicts = {one.where: one for one in access_settings_hold(case("marketplace", change), DAY).verdicts}
+    assert verdicts["/audit/0"].status is Status.PASSED
+    assert verdicts["/in_transit"].status is Status.NOT_CHECKED
+    assert "no setting" in verdicts["/in_transit"].uncovered

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
 from typing import Any
 
+import pytest
 from answers import answer, design
+from pydantic import ValidationError
 
 from dbprompt.machines.access_settings import access_settings
 from dbprompt.render.access import access_chapter, audit_file, security_file
 from dbprompt.render.background import Background
 from dbprompt.render.folder import files_of
 from dbprompt.render.postgres.audit import audit_statements
+from dbprompt.render.postgres.jobs import jobs_sql
 from dbprompt.sections import DatabaseDesign
-from dbprompt.sections.security import Security
+from dbprompt.sections.security import AuditEvent, Security
 
 ABOUT = Background(None, None, "", "", (), date(2026, 1, 15), 15)
 
@@ -83,3 +87,26 @@ def test_settings_follow_from_what_is_recorded() -> None:
     assert settings["log_statement"].where == ("/audit/0", "/audit/1")
     assert settings["pgaudit.log"].value == "role"
     assert settings["ssl_min_protocol_version"].value == "TLSv1.2"
+
+
+@pytest.mark.parametrize("event", ["logins", "slow_queries"])
+def test_what_no_extension_records_is_refused(event: str) -> None:
+    """pgaudit sees statements: who came, and what took long, is written by the log or the application."""
+    asked = {"event": event, "means": "pgaudit", "keep_days": 30}
+    with pytest.raises(ValidationError, match="pgaudit records statements"):
+        AuditEvent.model_validate(asked)
+    assert AuditEvent.model_validate(asked | {"means": "server_log"}).event == event
+
+
+def test_time_outs_belong_to_roles_that_somebody_waits_for() -> None:
+    """Each role of requests has its limits, and those of migrations, backups and jobs have none."""
+    security = Security.model_validate(answer("marketplace", "security"))
+    script = files_of(changed(), ABOUT)["schema/security.sql"]
+    set_for = set(re.findall(r"ALTER ROLE (\w+) SET statement_timeout", script))
+    others = {role.name for role in security.roles if role.purpose in {"migration", "monitoring", "backup"}}
+    assert others and set_for == {role.name for role in security.roles} - others
+
+
+def test_the_record_is_purged_until_nothing_is_left() -> None:
+    """The job calls the procedure that repeats the batch, not the batch."""
+    assert "CALL audit.purge_all()" in jobs_sql(changed(), title="")

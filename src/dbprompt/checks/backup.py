@@ -17,7 +17,7 @@ from dbprompt.checks.base_design import error, judged, listing, rules, warning
 from dbprompt.checks.subject import Subject
 from dbprompt.evidence import Exhibit, Finding, Report
 from dbprompt.machines.recovery import WHOLE, Recovery, gap_h, recovery
-from dbprompt.machines.regions import lies_in
+from dbprompt.machines.regions import lies_in, no_other_region
 from dbprompt.sections.backup import Backup, BackupPlan
 from dbprompt.sections.infrastructure import Infrastructure
 from dbprompt.sections.schedule import schedule_problem
@@ -44,7 +44,7 @@ def backup(subject: Subject) -> Report:
     figures = recovery(subject.design, section, subject.capacity)
     findings = [*_plans(section), *_chain(section), *_tested(section)]
     if subject.design.infrastructure is not None:
-        findings += [*_places(section, subject.design.infrastructure)]
+        findings += [*_places(section, subject.design.infrastructure, subject.brief)]
     if subject.brief is not None:
         findings += [*_aims(section, figures, subject.brief), *_duties(section, subject.brief)]
     uncovered = "that it runs, and how fast a restore is: restore_mb_per_s is an assumption"
@@ -131,7 +131,7 @@ def _tested(section: Backup) -> Iterator[Finding]:
         yield warning("backup.test_rare", "/restore_test", message)
 
 
-def _places(section: Backup, infrastructure: Infrastructure) -> Iterator[Finding]:
+def _places(section: Backup, infrastructure: Infrastructure, brief: Brief | None) -> Iterator[Finding]:
     fastest = _FASTEST_MB_PER_S[infrastructure.storage]
     if section.restore_mb_per_s > fastest:
         message = (
@@ -161,6 +161,13 @@ def _places(section: Backup, infrastructure: Infrastructure) -> Iterator[Finding
         message = f"every whole backup is on local disks and goes with the site of {primary.name}; use object_store"
         yield error("backup.one_place", "/plans", message)
     elif all(plan.region == primary.region for plan in whole):
+        if brief is not None and no_other_region(primary.region, brief.compliance.residency):
+            message = (
+                f"every whole backup is in {primary.region}, as {primary.name} is, and the brief lets data be nowhere "
+                "else; keep one at another provider or account there"
+            )
+            yield warning("backup.one_place", "/plans", message)
+            return
         message = (
             f"every whole backup is in {primary.region}, as {primary.name} is; keep one in a second region, in which "
             "the data may be"

@@ -96,7 +96,7 @@ def _ddl(subject: Subject, *, as_of: date, major: int) -> tuple[Statement, ...]:
     design = subject.design.only(_LOADED[subject.section])
     written = (
         *ddl_statements(design, as_of=as_of, version=major),
-        *security_statements(design, as_of=as_of, version=major),
+        *security_statements(design, as_of=as_of, version=major, brief=subject.brief),
         *audit_statements(design),
     )
     return tuple(Statement(one.pointer, one.artefact, one.sql) for one in written)

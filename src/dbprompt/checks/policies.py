@@ -25,10 +25,12 @@ from dbprompt.checks.base_constants import constants
 from dbprompt.checks.base_design import advice, error, judged, listing, not_checked, rules, warning
 from dbprompt.checks.base_matching import typed_columns
 from dbprompt.checks.base_policies import REQUESTS, settings_of
-from dbprompt.checks.base_trees import HOW_TO_GET, Broken, column_names, expression, grammar
+from dbprompt.checks.base_tenants import session_decides
+from dbprompt.checks.base_trees import HOW_TO_GET, Broken, expression, grammar
 from dbprompt.checks.subject import Subject
 from dbprompt.evidence import Finding, Report
-from dbprompt.render.postgres.security import policy_expressions
+from dbprompt.render.postgres.security import policy_expressions, views_past_policies
+from dbprompt.sections import DatabaseDesign
 from dbprompt.sections.schema import Schema
 from dbprompt.sections.security import RowPolicy, Security
 
@@ -54,6 +56,7 @@ def policies(subject: Subject) -> Report:
         *_open(security),
         *_blind(security),
         *_pool(subject, security),
+        *_views(subject.design, security),
     ]
     uncovered = "which rows are really seen: roles try it on the engine"
     return judged(subject, findings, checker=checker, uncovered=uncovered)
@@ -88,10 +91,10 @@ def _tenants(subject: Subject, security: Security, schema: Schema) -> Iterator[F
             message = f"table {table} has {column} and no row policy, though {told}; add one USING ({column} = {_HOW})"
             yield (error if asked else warning)("rls.missing", "/policies", message)
         for at, policy in own:
-            if _for_requests(policy, security) and not _names(policy, column):
+            if _for_requests(policy, security) and _is_open(policy, column, schema):
                 message = (
-                    f"policy {policy.name} of {table} does not compare {column}, and policies add up: its rows are "
-                    f"seen by every tenant. Compare {column} = {_HOW}"
+                    f"policy {policy.name} of {table} does not hold {column} to a value of the session, and policies "
+                    f"add up: its rows are seen by every tenant. Compare {column} = {_HOW}"
                 )
                 yield (error if asked else warning)("rls.not_keyed", f"/policies/{at}", message)
 
@@ -101,10 +104,10 @@ def _for_requests(policy: RowPolicy, security: Security) -> bool:
     return not policy.roles or bool(roles & set(policy.roles))
 
 
-def _names(policy: RowPolicy, column: str) -> bool:
-    """Whether each of its expressions names the column."""
-    trees = [expression(sql) for sql in (policy.using, policy.check) if sql is not None]
-    return all(isinstance(tree, Broken) or column in {names[-1] for names in column_names(tree)} for tree in trees)
+def _is_open(policy: RowPolicy, column: str, schema: Schema) -> bool:
+    """Whether one of its expressions lets in rows that the session did not ask for; what cannot be told is not said."""
+    texts = (sql for sql in (policy.using, policy.check) if sql is not None)
+    return any(session_decides(sql, frozenset({column}), schema) is False for sql in texts)
 
 
 def _open(security: Security) -> Iterator[Finding]:
@@ -162,3 +165,23 @@ def _pool(subject: Subject, security: Security) -> Iterator[Finding]:
             )
             yield error("rls.setting_leaks", where, message)
             return
+
+
+def _views(design: DatabaseDesign, security: Security) -> Iterator[Finding]:
+    """A materialised view over tables with policies shows everybody's rows, so no role of a request is given it."""
+    readers = [
+        role
+        for role in security.roles
+        if role.sees_all_rows and any(not one.tables and "select" in one.privileges for one in role.grants)
+    ]
+    past = views_past_policies(design)
+    for view in design.views.views if design.views and not readers else ():
+        if view.name in past and view.serves:
+            held = listing(sorted({policy.table for policy in security.policies} & set(past[view.name])))
+            message = (
+                f"view {view.name} holds everybody's rows{f' of {held}' if held else ''}, past the row policies, so it "
+                "is granted to roles with sees_all_rows alone, and none of them reads all tables: nobody can run "
+                f"{listing(view.serves)} on it. Add a role of purpose analytics with sees_all_rows true that reads all "
+                "tables ([]), or answer without the view"
+            )
+            yield error("rls.view_unreadable", "/roles", message)

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from dbprompt.brief import Brief
 from dbprompt.checks.base_design import error, judged, listing, rules, warning
-from dbprompt.checks.base_trees import Broken, Node, expression, find, function_name, grammar, statements
+from dbprompt.checks.base_trees import HOW_TO_GET, Broken, Node, expression, find, function_name, grammar, statements
 from dbprompt.checks.subject import Subject
 from dbprompt.evidence import Finding, Report, Status
 from dbprompt.machines.connections import busy_at_peak, connections_of
@@ -41,7 +41,9 @@ def pool(subject: Subject) -> Report:
     findings += _roles(subject.design, section.pool)
     if subject.brief is not None:
         findings += _load(section.pool, subject.brief)
-    report = judged(subject, findings, checker=rules("pool"), uncovered=_UNCOVERED)
+    unread = f"; whether policies or queries need their session ({HOW_TO_GET})"
+    uncovered = _UNCOVERED if section.pool.mode == "session" or grammar() else _UNCOVERED + unread
+    report = judged(subject, findings, checker=rules("pool"), uncovered=uncovered)
     own = tuple(v for v in report.verdicts if v.where == "/pool" or v.status is Status.FAILED)
     return Report(report.findings, own)
 

@@ -14,9 +14,10 @@ import re
 from collections.abc import Iterator
 
 from dbprompt.checks.base_design import error, judged, listing, not_checked, rules, warning
+from dbprompt.checks.base_pages import Following, following, sort_keys
 from dbprompt.checks.base_queries import Asked, asked_queries, sort_columns
 from dbprompt.checks.base_statements import Parsed, parsed
-from dbprompt.checks.base_trees import HOW_TO_GET, Broken, find, grammar
+from dbprompt.checks.base_trees import HOW_TO_GET, Broken, Node, find, grammar
 from dbprompt.checks.base_views import with_views
 from dbprompt.checks.subject import Subject
 from dbprompt.evidence import Finding, Report
@@ -64,35 +65,51 @@ def _pages(asked: Asked, schema: Schema) -> Iterator[Finding]:
         message = f"{called} has pagination keyset and no next_page_sql; {keyset}"
         yield error("queries.no_next_page", f"{where}/next_page_sql", message)
         return
-    following = parsed(query.next_page_sql, schema)
-    if not isinstance(following, Broken):
-        yield from _next_page(asked, following)
+    later = parsed(query.next_page_sql, schema)
+    if not isinstance(later, Broken):
+        yield from _next_page(asked, later)
 
 
-def _next_page(asked: Asked, following: Parsed) -> Iterator[Finding]:
+def _next_page(asked: Asked, later: Parsed) -> Iterator[Finding]:
     where, called = f"{asked.where}/next_page_sql", f"next_page_sql of query {asked.query.id}"
-    selects = list(find(following.tree, "SelectStmt"))
+    selects = list(find(later.tree, "SelectStmt"))
     if any(select.has("limitOffset") for select in selects):
         yield error("queries.offset", where, f"{called} uses OFFSET; compare with the last row's sort values instead")
         return
     keys = [(select, key) for select in selects for key in select.nodes("sortClause")]
-    sort = frozenset(pair for select, key in keys for pair in sort_columns(following, select, key))
-    compared = following.mentioned(following.conditions())
+    sort = frozenset(pair for select, key in keys for pair in sort_columns(later, select, key))
+    compared = later.mentioned(later.conditions())
     if not sort & compared:
         message = (
             f"{called} compares with no sort value, so it is the first page again; add e.g. (created_at, id) < ($2, $3)"
         )
         yield error("queries.next_page_does_not_move", where, message)
         return
-    fixed = {column for _, column in sort | compared}
-    sorted_columns = {column for _, column in sort}
-    for table in asked.tables or following.tables[:1]:
-        unique_last = any(key <= fixed and key & sorted_columns for key in asked.unique_keys(table))
-        if not unique_last:
+    goes_on = _goes_on(later, selects)
+    if goes_on is None:
+        return
+    if goes_on.fault:
+        message = (
+            f"{called} loses or repeats rows: {goes_on.fault}; compare all sort values with the last row's as one row, "
+            "such as (created_at, id) < ($2, $3), with the operator < for ORDER BY created_at DESC, id DESC"
+        )
+        yield error("queries.next_page_loses_rows", where, message)
+        return
+    moved = {column for _, column in goes_on.compared}
+    fixed = moved | {column for _, column in goes_on.fixed}
+    for table in asked.tables or later.tables[:1]:
+        if not any(key <= fixed and key & moved for key in asked.unique_keys(table)):
             message = (
-                f"{called} sorts by {listing(sorted(sorted_columns))}, which is not unique in {table.name}, so rows "
-                "with equal "
+                f"{called} compares {listing(sorted(moved))}, which is not unique in {table.name}, so rows with equal "
                 "values are lost between pages; end both ORDER BY and the comparison with a key: "
                 f"{listing(table.primary_key)}"
             )
             yield error("queries.page_not_unique", where, message)
+
+
+def _goes_on(later: Parsed, selects: list[Node]) -> Following | None:
+    """How the page goes on by the query that sorts it; None if that sorts by what is no column, and cannot be told."""
+    sorting = [select for select in selects if select.has("sortClause")]
+    known = [select for select in sorting if all(key.columns for key in sort_keys(later, select))]
+    found = [following(later, select) for select in known]
+    return next((one for one in found if not one.fault), found[0] if found else None)

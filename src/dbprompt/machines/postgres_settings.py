@@ -21,7 +21,7 @@ from dbprompt.sections.backup import Backup
 from dbprompt.sections.infrastructure import Infrastructure, InstanceTier
 from dbprompt.sections.security import Security
 
-__all__ = ["ServerSetting", "postgres_settings"]
+__all__ = ["ServerSetting", "postgres_settings", "slow_statement"]
 
 Group: TypeAlias = Literal[
     "connections", "memory", "write-ahead log", "replication", "planner", "parallel work", "autovacuum", "logging",
@@ -75,7 +75,7 @@ def postgres_settings(design: DatabaseDesign, *, major: int, brief: Brief | None
         *_autovacuum(memory, brief),
         *_logging(brief),
         *_libraries(design),
-        *_timeouts(brief),
+        *_timeouts(),
         *_security(design.security, brief, managed=managed),
     )
 
@@ -254,14 +254,19 @@ def _logging(brief: Brief | None) -> Iterator[ServerSetting]:
     def setting(name: str, value: str, why: str, page: str = "Error Reporting and Logging") -> ServerSetting:
         return ServerSetting(name, value, why, f"postgresql.org, {page}", "logging")
 
-    slow = 2 * max(brief.workload.p95_read_ms, brief.workload.p95_write_ms) if brief else 200
     why = "twice the larger target of reads and writes" if brief else "no latency target is given"
-    yield setting("log_min_duration_statement", f"{math.ceil(slow)}ms", why)
+    yield setting("log_min_duration_statement", slow_statement(brief), why)
     yield setting("log_lock_waits", "on", "a wait longer than deadlock_timeout is told")
     yield setting("log_temp_files", "10MB", "sorts that did not fit into work_mem are told")
     yield setting("log_checkpoints", "on", "shows whether max_wal_size is large enough")
     yield setting("log_autovacuum_min_duration", "10s", "long vacuums are told")
     yield setting("track_io_timing", "on", "plans and statistics tell time spent reading", "Run-time Statistics")
+
+
+def slow_statement(brief: Brief | None) -> str:
+    """From how long on a statement is logged as slow."""
+    slow = 2 * max(brief.workload.p95_read_ms, brief.workload.p95_write_ms) if brief else 200
+    return f"{math.ceil(slow)}ms"
 
 
 def _libraries(design: DatabaseDesign) -> Iterator[ServerSetting]:
@@ -279,16 +284,15 @@ def _libraries(design: DatabaseDesign) -> Iterator[ServerSetting]:
     yield ServerSetting("pg_stat_statements.track", "all", why, "postgresql.org, pg_stat_statements", "logging")
 
 
-def _timeouts(brief: Brief | None) -> Iterator[ServerSetting]:
+def _timeouts() -> Iterator[ServerSetting]:
+    """What holds for every session; statements and locks of requests have theirs in security.sql (machines/timeouts).
+
+    REFRESH, REINDEX and a batched delete are long by right, and a server-wide limit would stop them.
+    """
+
     def setting(name: str, value: str, why: str) -> ServerSetting:
         return ServerSetting(name, value, why, "postgresql.org, Client Connection Defaults", "time-outs")
 
-    longest = max((query.p95_ms or 0 for query in brief.queries), default=0) / 1000 if brief else 0
-    limit = max(30, math.ceil(2 * longest))
-    why = f"twice the longest target of a query ({longest:g} s), 30 s at least; jobs and migrations set their own"
-    yield setting("statement_timeout", f"{limit}s", why)
-    wait = max(5, math.ceil(20 * brief.workload.p95_write_ms / 1000)) if brief else 5
-    yield setting("lock_timeout", f"{wait}s", "20 x the target of writes, 5 s at least: a queue for a lock dissolves")
     yield setting("idle_in_transaction_session_timeout", "60s", "a forgotten transaction holds locks and dead rows")
     yield setting("idle_session_timeout", "0", "the pooler keeps idle connections on purpose")
     yield setting("deadlock_timeout", "1s", "default: how long a wait is before deadlocks are looked for")

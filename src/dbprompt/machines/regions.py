@@ -7,8 +7,9 @@ Better: what is known is looked up, and a name that is not known is left to a pe
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
-__all__ = ["lies_in"]
+__all__ = ["lies_in", "no_other_region"]
 
 _UNION = {"at", "be", "de", "dk", "es", "fi", "fr", "gr", "ie", "it", "nl", "pl", "pt", "se"}
 _COUNTRIES = {
@@ -64,6 +65,22 @@ def lies_in(region: str, place: str) -> bool | None:
         # Somewhere in the wanted country's continent is not known to be in that country.
         return False if continent in {"us", "ap", "ca", "sa"} else None
     return continent == wanted
+
+
+def no_other_region(region: str, places: Sequence[str]) -> bool:
+    """Whether data that may be in these places only, each a region or a country, has no region but this one.
+
+    >>> no_other_region("eu-central-1", ["eu-central-1"]), no_other_region("eu-central-1", ["de"])
+    (True, False)
+    """
+    return bool(places) and all(_is_all_of(region.lower(), place.strip().lower()) for place in places)
+
+
+def _is_all_of(here: str, place: str) -> bool:
+    wanted = _SAME.get(place, place)
+    if wanted in _CONTINENTS | set(_COUNTRIES):
+        return _COUNTRIES.get(wanted, "").split() == [here]
+    return wanted == here
 
 
 def _country(here: str) -> str | None:

@@ -14,6 +14,7 @@ from dbprompt.checks.subject import Subject
 from dbprompt.engines.base import Answer, Outcome
 from dbprompt.evidence import Finding, Report, Status, Tier, Verdict
 from dbprompt.machines.access_settings import Setting, access_settings
+from dbprompt.machines.postgres_settings import slow_statement
 from dbprompt.proofs.base import NoStageError, stage
 from dbprompt.sections.security import AuditEvent, Security
 
@@ -30,7 +31,7 @@ def access_settings_hold(subject: Subject, as_of: date) -> Report:
     security = subject.design.security
     if subject.section != "security" or security is None:
         return Report()
-    wanted = access_settings(security)
+    wanted = (*access_settings(security), *_slow(subject, security))
     try:
         with stage(subject, as_of=as_of, sections=()) as ready:
             said = [(one, ready.sandbox.check_setting(one.name, one.value)) for one in wanted if one.name != "ssl"]
@@ -39,6 +40,18 @@ def access_settings_hold(subject: Subject, as_of: date) -> Report:
         return Report(verdicts=tuple(_unseen(security, str(stopped))))
     findings = tuple(_findings(said))
     return Report(findings, (*_verdicts(security, said, checker, uncovered), *_by_application(security)))
+
+
+def _slow(subject: Subject, security: Security) -> Iterator[Setting]:
+    """What counts as slow follows from the brief, and stands with the other settings of the server."""
+    where = tuple(
+        f"/audit/{at}"
+        for at, event in enumerate(security.audit)
+        if event.event == "slow_queries" and event.means == "server_log"
+    )
+    if where:
+        name = "log_min_duration_statement"
+        yield Setting(name, slow_statement(subject.brief), "statements that took longer are logged", where)
 
 
 def _findings(said: list[tuple[Setting, Outcome]]) -> Iterator[Finding]:
@@ -54,6 +67,8 @@ def _verdicts(
     for where, label in _places(security):
         of_item = [(one, outcome) for one, outcome in said if where in one.where]
         if not of_item:
+            why = "no setting of the server asks for it"
+            yield Verdict(label, where, Status.NOT_CHECKED, Tier.NOTHING, _CHECKER, why)
             continue
         statuses = [_STATUS[outcome.answer] for _, outcome in of_item]
         worst = min(statuses, key=_WORST.index)

@@ -83,7 +83,7 @@ def admit(stage: Stage, subject: Subject, security: Security, as_of: date) -> Ac
     design = subject.design.only(("schema",)).with_section("security", security)
     try:
         written = (
-            *security_statements(design, as_of=as_of, version=target_major(subject.brief)),
+            *security_statements(design, as_of=as_of, version=target_major(subject.brief), brief=subject.brief),
             *audit_statements(design),
         )
     except UnsafeSqlError as unsafe:

@@ -8,8 +8,11 @@ only the text of the diagram.
 from __future__ import annotations
 
 import json
+import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -22,6 +25,7 @@ __all__ = ["Box", "Drawing", "Line", "UnreadableError", "mermaid_version", "read
 _MEMORY = 512 * 1024 * 1024
 _STACK = 2 * 1024 * 1024
 _MOST_STEPS = 20_000
+_READINGS = 1_000  # of one context: each leaves some 30 kB behind
 _READ = """
 globalThis.__out = null; globalThis.__error = null;
 __resetDocument(); mermaid.initialize({startOnLoad: false});
@@ -102,9 +106,19 @@ def read_diagram(text: str) -> Drawing:
     """
     if find_spec("mermaidx") is None or find_spec("quickjs") is None:
         raise MissingExtraError("mermaidx", "diagram")
-    context = cast("_Context | None", getattr(_HERE, "context", None))
-    if context is None:
-        context = _HERE.context = _loaded()
+    return _reader(os.getpid()).submit(_read, text).result()
+
+
+@cache
+def _reader(process: int) -> ThreadPoolExecutor:
+    """The one thread that reads for all others, so that mermaid.js is loaded once. A forked process has its own."""
+    return ThreadPoolExecutor(1, thread_name_prefix=f"dbprompt-mermaid-{process}")
+
+
+def _read(text: str) -> Drawing:
+    if getattr(_HERE, "left", 0) == 0:
+        _HERE.context, _HERE.left = _loaded(), _READINGS
+    context, _HERE.left = cast("_Context", _HERE.context), _HERE.left - 1
     context.eval(_READ % json.dumps(text))
     _settle(context)
     error = context.eval("globalThis.__error && globalThis.__error.slice(0)")

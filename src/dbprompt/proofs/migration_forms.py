@@ -101,10 +101,10 @@ def alembic_says(files: Mapping[str, str], *, python: str = sys.executable) -> A
         files: its folder, by path.
         python: the interpreter that it is installed for.
     """
-    found = _run(python, ("-c", _VERSION), Path.cwd())
-    if found.returncode:
+    version = _known_versions.get(python) or _version(python)
+    if not version:
         return Alembic()
-    version = found.stdout.strip()
+    _known_versions[python] = version
     with tempfile.TemporaryDirectory(prefix="dbprompt-alembic-") as name:
         folder = Path(name)
         for path, text in files.items():
@@ -114,6 +114,15 @@ def alembic_says(files: Mapping[str, str], *, python: str = sys.executable) -> A
         ways = [_run(python, ("-m", "alembic", *way, "--sql"), folder) for way in (_UP, _DOWN)]
     failed = next((way.stderr.strip().splitlines()[-1:] or ["it stopped"] for way in ways if way.returncode), [""])
     return Alembic(version, ways[0].stdout, ways[1].stdout, failed[0])
+
+
+_known_versions: dict[str, str] = {}
+"""By interpreter; one without Alembic is asked again."""
+
+
+def _version(python: str) -> str:
+    found = _run(python, ("-c", _VERSION), Path.cwd())
+    return "" if found.returncode else found.stdout.strip()
 
 
 _UP = ("upgrade", "head")

@@ -10,13 +10,13 @@ more; a role that shall see all rows sees them all.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 
-from dbprompt.checks.base_design import error, not_checked
+from dbprompt.checks.base_design import error, listing, not_checked
 from dbprompt.checks.base_policies import Key, keys_of
 from dbprompt.checks.subject import Subject
-from dbprompt.engines.base import Outcome
+from dbprompt.engines.base import Answer, Outcome
 from dbprompt.engines.postgres.seeding import Mode, Seeds, seed
 from dbprompt.engines.postgres.seeding.tables import Hints
 from dbprompt.evidence import Exhibit, Finding, Report, Status, Tier, Verdict
@@ -26,7 +26,7 @@ from dbprompt.render.postgres import identifier, literal
 from dbprompt.render.postgres.security import OWNER, granted_tables
 from dbprompt.sections import DatabaseDesign
 from dbprompt.sections.schema import Table
-from dbprompt.sections.security import Role, RowPolicy, Security
+from dbprompt.sections.security import Grant, Role, RowPolicy, Security
 
 # ruff: noqa: S608  (names and texts are quoted)
 
@@ -38,6 +38,10 @@ SELECT format('%I.%I', n.nspname, c.relname) FROM pg_inherits i JOIN pg_class c 
 JOIN pg_namespace n ON n.oid = c.relnamespace WHERE i.inhparent = to_regclass('public.' || quote_ident($1)) ORDER BY 1
 """
 _UNCOVERED = "tried as two of the rows' tenants; what the application sets is its own"
+_CONSTRAINT = "23"
+"""The class of what a constraint says. It is asked after the policies, so they had let the row through."""
+_REFERRED_TO = {"23001", "23503"}
+_UNTRIED = "no role of this policy could be tried"
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,13 +134,13 @@ def _try(acting: Acting, design: DatabaseDesign, security: Security, one: _Prote
             if one.keys
             else "it compares no column of its table with a setting of the session, so nobody could be acted as"
         )
-        return _verdicts(acting, security, one, (), why)
+        return _verdicts(acting, security, one, (), dict.fromkeys(one.at, _Trial(why=why)))
     acting.forget()
     tries = _Tries(acting, design, security, one, two)
     findings = tuple(_once(tries.all()))
     lines = "\n".join(tries.seen)
     exhibit = Exhibit(f"/policies/{one.at[0]}", f"who sees which of the {len(one.rows)} rows of {name}", lines)
-    return _verdicts(acting, security, one, findings) + Report(findings, exhibits=(exhibit,))
+    return _verdicts(acting, security, one, findings, tries.trials) + Report(findings, exhibits=(exhibit,))
 
 
 def _once(findings: Iterator[Finding]) -> Iterator[Finding]:
@@ -147,22 +151,48 @@ def _once(findings: Iterator[Finding]) -> Iterator[Finding]:
             yield finding
 
 
+@dataclass(slots=True)
+class _Trial:
+    """How far one policy was tried.
+
+    Args:
+        roles: those that it was seen at work on.
+        why: why nothing, or not all, can be said of it.
+        left: further roles with rights that it is for, and what of them could not be tried.
+    """
+
+    roles: set[str] = field(default_factory=set)
+    why: str = ""
+    left: list[str] = field(default_factory=list)
+
+    @property
+    def open_because(self) -> str:
+        return self.why or ("" if self.roles else _UNTRIED)
+
+    @property
+    def uncovered(self) -> str:
+        return "; ".join([_UNCOVERED, *([f"not tried as {listing(self.left)}"] if self.left else [])])
+
+
 def _verdicts(
-    acting: Acting, security: Security, one: _Protected, findings: tuple[Finding, ...], open_because: str = ""
+    acting: Acting, security: Security, one: _Protected, findings: tuple[Finding, ...], trials: Mapping[int, _Trial]
 ) -> Report:
-    status = Status.FAILED if findings else Status.INCONCLUSIVE if open_because else Status.PASSED
-    noted = "; ".join(filter(None, (open_because or _UNCOVERED, acting.stage.uncovered)))
     checker = f"{acting.stage.label}, acting as the role"
-    return Report(
-        verdicts=tuple(
-            Verdict(f"row policy {security.policies[at].name}", f"/policies/{at}", status, Tier.ENGINE, checker, noted)
-            for at in one.at
-        )
-    )
+    verdicts = []
+    for at in one.at:
+        open_because = trials[at].open_because
+        status = Status.FAILED if findings else Status.INCONCLUSIVE if open_because else Status.PASSED
+        noted = "; ".join(filter(None, (open_because or trials[at].uncovered, acting.stage.uncovered)))
+        named = f"row policy {security.policies[at].name}"
+        verdicts.append(Verdict(named, f"/policies/{at}", status, Tier.ENGINE, checker, noted))
+    return Report(verdicts=tuple(verdicts))
 
 
 class _Tries:
-    """Everything that is tried on one table. `seen` says in words what every role saw."""
+    """Everything that is tried on one table.
+
+    `seen` says in words what every role saw, `trials` how far each of its policies was tried.
+    """
 
     def __init__(
         self,
@@ -177,6 +207,7 @@ class _Tries:
         self._settings = one.settings(self._mine)
         self._name = one.table.name
         self.seen: list[str] = []
+        self.trials = {at: _Trial() for at in one.at}
 
     def all(self) -> Iterator[Finding]:
         """Every role, then the owner."""
@@ -190,15 +221,39 @@ class _Tries:
             if not role.sees_all_rows:
                 yield from self._partitions(role)
         yield from self._unset(OWNER)
+        for at, trial in self.trials.items():
+            named = [role.name for role in self._security.roles if self._is_for(self._security.policies[at], role)]
+            trial.left += [name for name in named if name not in trial.roles]
 
     def _may(self, role: Role, right: str) -> bool:
-        """Whether a role has a right on the whole table."""
+        """Whether a role has a right on the whole table; to read, the columns that tell whose a row is are enough."""
         if role.purpose == "migration" or (role.purpose == "backup" and right == "select"):
             return True
-        return any(
-            right in grant.privileges and not grant.columns and self._name in granted_tables(grant, self._design)
-            for grant in role.grants
-        )
+        grants = [one for one in role.grants if right in one.privileges and self._covers(one)]
+        if right == "select" and {key.column for key in self._one.keys} <= {
+            name for one in grants for name in one.columns
+        }:
+            return True
+        return any(not grant.columns for grant in grants)
+
+    def _covers(self, grant: Grant) -> bool:
+        return self._name in granted_tables(grant, self._design)
+
+    def _is_for(self, policy: RowPolicy, role: Role) -> bool:
+        """Whether a policy is for something that a role was granted, and does not pass by."""
+        rights = {right for grant in role.grants if self._covers(grant) for right in grant.privileges}
+        return not role.sees_all_rows and any(_applies(policy, role, right) for right in rights)
+
+    def _note(self, role: Role | None, command: str, outcome: Outcome, *, settled: bool) -> None:
+        """Keeps for each policy that decides what a role (None: the owner) does here whether it was seen at work."""
+        for at, trial in self.trials.items():
+            if role is not None and not _applies(self._security.policies[at], role, command):
+                continue
+            name = role.name if role else OWNER
+            if not settled:
+                trial.why = trial.why or f"{command} as {name} was not decided: {outcome.message}"
+            elif role and not role.sees_all_rows:
+                trial.roles.add(name)
 
     def _where(self, role: Role | None, command: str) -> tuple[str, bool]:
         """The policy that lets a role do something, and whether there is one."""
@@ -216,11 +271,15 @@ class _Tries:
         outcome, rows = self._read(role.name, self._settings)
         total = len(self._one.rows)
         self.seen.append(f"{role.name} as {', '.join(self._mine)}: {len(rows) if outcome.ok else outcome.message}")
+        if _stopped(outcome):
+            self._note(role, "select", outcome, settled=False)
+            return
         if role.sees_all_rows:
             if len(rows) != total:
                 message = f"role {role.name} shall see all rows and sees {len(rows)} of {total} of {self._name}"
                 yield error("rls.hides_too_much", where, f"{message}: {outcome.message or 'no error'}")
             return
+        self._note(role, "select", outcome, settled=outcome.ok)
         strangers = [row for row in rows if tuple(map(str, row)) != self._mine]
         if strangers:
             message = (
@@ -242,6 +301,8 @@ class _Tries:
         for (outcome, rows), when in ((never, "no setting"), (left_empty, "the setting left empty")):
             said = str(len(rows)) if outcome.ok else f"refused ({outcome.message})"
             self.seen.append(f"{name} with {when}: {said}")
+            if _stopped(outcome):
+                self._note(role, "select", outcome, settled=False)
             if rows and role is None and not let:
                 message = f"{name}, who owns {self._name}, sees {len(rows)} rows with {when}; force row security"
                 yield error("rls.owner_exempt", where, message)
@@ -257,8 +318,9 @@ class _Tries:
         for row, whose in ((self._their_row, "others"), (self._my_row, "its own")):
             sql = f"INSERT INTO {self._one.sql} ({self._one.written}) OVERRIDING SYSTEM VALUE VALUES ({row})"
             outcome, _ = self._acting.attempt(role.name, sql, self._settings)
-            refused = outcome.code == NO_RIGHT and "row-level security" in outcome.message
-            if whose == "others" and not refused:
+            refused, written = _by_policy(outcome), outcome.ok or outcome.code[:2] == _CONSTRAINT
+            self._note(role, "insert", outcome, settled=refused or written)
+            if whose == "others" and written:
                 message = f"role {role.name} with {self._told()} may write a row of {self._called(self._theirs)}"
                 yield error("rls.writes_others", where, f"{message} into {self._name}; add check")
             elif whose == "its own" and refused and let:
@@ -272,21 +334,45 @@ class _Tries:
             keyed = column in {key.column for key in self._one.keys}
             if keyed:
                 value = self._theirs[[key.column for key in self._one.keys].index(column)]
-                sql = f"UPDATE {table} SET {identifier(column)} = {literal(value)}"
-                outcome, _ = self._acting.attempt(role.name, sql, self._settings)
-                gives = outcome.ok or (outcome.code != NO_RIGHT and outcome.code[:2] == "23")
+                hit = f"UPDATE {table} SET {identifier(column)} = {literal(value)} RETURNING 1"
+                sql = f"WITH hit AS ({hit}) SELECT count(*) FROM hit"
+                outcome, rows = self._acting.attempt(role.name, sql, self._settings)
+                gives = outcome.code[:2] == _CONSTRAINT or (outcome.ok and rows[0][0] != "0")
+                self._note(role, "update", outcome, settled=gives or outcome.ok or _by_policy(outcome))
                 if gives:
                     where, _ = self._where(role, "update")
                     message = f"role {role.name} with {self._told()} may give a row of {self._name} to others"
                     yield error("rls.writes_others", where, f"{message} by setting {column}")
                 continue
             name = identifier(column)
-            sql = f"WITH hit AS (UPDATE {table} SET {name} = {name} RETURNING *) SELECT {self._one.key_sql} FROM hit"
-            yield from self._reached(role, "update", *self._acting.attempt(role.name, sql, self._settings), mine)
+            outcome, rows = self._hit(role, f"UPDATE {table} SET {name} = {name}")
+            self._note(role, "update", outcome, settled=outcome.ok or _by_policy(outcome))
+            yield from self._reached(role, "update", outcome, rows, mine)
             break
         if self._may(role, "delete"):
-            sql = f"WITH hit AS (DELETE FROM {table} RETURNING *) SELECT {self._one.key_sql} FROM hit"
-            yield from self._reached(role, "delete", *self._acting.attempt(role.name, sql, self._settings), mine)
+            yield from self._deletes(role)
+
+    def _deletes(self, role: Role) -> Iterator[Finding]:
+        """A DELETE that reads no column, so that only the policies for it hold, against the number of its own rows."""
+        sql = f"WITH hit AS (DELETE FROM {self._one.sql} RETURNING 1) SELECT count(*) FROM hit"
+        outcome, rows = self._acting.attempt(role.name, sql, self._settings)
+        if outcome.code in _REFERRED_TO:
+            for at, trial in self.trials.items():
+                if _applies(self._security.policies[at], role, "delete"):
+                    trial.left.append(f"{role.name} for deletes, as other tables refer to its rows")
+            return
+        self._note(role, "delete", outcome, settled=outcome.ok or _by_policy(outcome))
+        own = sum(values == self._mine for values, _ in self._one.rows)
+        if outcome.ok and (strangers := int(rows[0][0] or 0) - own) > 0:
+            where, _ = self._where(role, "delete")
+            message = f"role {role.name} with {self._told()} can delete {strangers} rows of others in {self._name}"
+            yield error("rls.writes_others", where, message)
+
+    def _hit(self, role: Role, sql: str) -> tuple[Outcome, Rows]:
+        """The keys of the rows that a change reached."""
+        keys = ", ".join(identifier(key.column) for key in self._one.keys)
+        sql = f"WITH hit AS ({sql} RETURNING {keys}) SELECT {self._one.key_sql} FROM hit"
+        return self._acting.attempt(role.name, sql, self._settings)
 
     def _partitions(self, role: Role) -> Iterator[Finding]:
         """A partition that can be read by its own name is past the policies of its table."""
@@ -325,3 +411,12 @@ class _Tries:
 def _applies(policy: RowPolicy, role: Role | None, command: str) -> bool:
     for_role = not policy.roles or (role is not None and role.name in policy.roles)
     return for_role and policy.command in {"all", command}
+
+
+def _by_policy(outcome: Outcome) -> bool:
+    return outcome.code == NO_RIGHT and "row-level security" in outcome.message
+
+
+def _stopped(outcome: Outcome) -> bool:
+    """Whether nothing is known of a statement; a right that is lacking is known."""
+    return outcome.answer is Answer.UNDECIDED and outcome.code != NO_RIGHT

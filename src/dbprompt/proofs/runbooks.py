@@ -27,10 +27,13 @@ from dbprompt.sections.runbooks import Runbooks
 __all__ = ["runbooks_run"]
 
 _STATEMENTS = "pg_stat_statements"
+_SCHEMAS = {"cron", "partman", "repack"}
 _EXTENSIONS = re.compile(
-    r"\b(cron|partman|repack|pgstattuple\w*|pgstat\w*index|pg_buffercache|pg_prewarm|hypopg\w*|pg_stat_kcache|"
-    r"pg_wait_sampling\w*|pgaudit|pg_visibility\w*|pgrowlocks|bt_index_check|auto_explain)\b"
+    r"pg_stat_statements\w*|pgstattuple(_approx)?|pgstat\w*index|pg_buffercache\w*|pg_prewarm|hypopg\w*|pg_stat_kcache\w*|"
+    r"pg_wait_sampling\w*|pgaudit\w*|pg_visibility\w*|pgrowlocks|bt_index_\w*check|auto_explain"
 )
+_NOT_THERE = re.compile(r'(?P<kind>[a-z]+) "?(?P<name>[\w.]+)')
+"""How PostgreSQL begins to say that a relation, function, type or schema does not exist."""
 _MISSING = {
     "engine.undefined_table", "engine.undefined_function", "engine.undefined_object", "engine.invalid_schema_name",
 }  # fmt: skip
@@ -112,13 +115,25 @@ def _one(text: _Text) -> Parsed | Finding:
 
 
 def _excused(text: _Text, report: Report) -> Report:
-    """A refusal for want of an extension says nothing about the statement."""
-    named = _EXTENSIONS.search(text.sql) or (re.search(_STATEMENTS, text.sql))
-    missing = [one for one in report.findings if one.code in _MISSING]
-    if named is None or not missing:
-        return report
-    why = f"it needs extension {named.group()}, which the sandbox does not have"
+    """A refusal for want of an extension says nothing about the statement; every other one still does."""
+    wanted = {one: name for one in report.findings if (name := _extension(one))}
+    left = tuple(one for one in report.findings if one not in wanted)
+    if not wanted or left:
+        return replace(report, findings=left)
+    why = f"it needs extension {', '.join(dict.fromkeys(wanted.values()))}, which the sandbox does not have"
     return Report(verdicts=tuple(replace(one, status=Status.INCONCLUSIVE, uncovered=why) for one in report.verdicts))
+
+
+def _extension(finding: Finding) -> str:
+    """The extension whose object the engine did not find; empty if it missed something else."""
+    said = _NOT_THERE.match(finding.message) if finding.code in _MISSING else None
+    if said is None:
+        return ""
+    schema, _, name = said["name"].rpartition(".")
+    schema = said["name"] if said["kind"] == "schema" else schema
+    if schema in _SCHEMAS:
+        return schema
+    return name if _EXTENSIONS.fullmatch(name) else ""
 
 
 def _verdict(text: _Text, status: Status, checker: str, uncovered: str) -> Verdict:

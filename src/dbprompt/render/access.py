@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from dbprompt.machines.access_settings import access_settings
+from dbprompt.machines.timeouts import request_timeouts, serving
 from dbprompt.render.background import Background
 from dbprompt.render.markdown import cell, code, table, text
 from dbprompt.render.postgres.access_sql import audit_sql, security_sql
@@ -31,7 +32,7 @@ def security_file(design: DatabaseDesign, about: Background) -> Mapping[str, str
         UnsafeSqlError: a policy's expression could leave its parentheses.
     """
     title = f"Roles, grants and row security of {about.title}"
-    sql = security_sql(design, as_of=about.as_of, version=about.version, title=title)
+    sql = security_sql(design, as_of=about.as_of, version=about.version, title=title, brief=about.brief)
     return {"schema/security.sql": sql} if sql else {}
 
 
@@ -41,7 +42,7 @@ def audit_file(design: DatabaseDesign, about: Background) -> Mapping[str, str]:
     return {"schema/audit.sql": sql} if sql else {}
 
 
-def access_chapter(design: DatabaseDesign, _: Background) -> Iterator[str]:
+def access_chapter(design: DatabaseDesign, about: Background) -> Iterator[str]:
     """The section as blocks; none without it."""
     security = design.security
     if security is None:
@@ -54,6 +55,7 @@ def access_chapter(design: DatabaseDesign, _: Background) -> Iterator[str]:
     )
     yield "### Roles"
     yield table(("Role", "For", "Logs in", "Connections", "Sees all rows"), _roles(security), align="lllr")
+    yield from _timeouts(security, about)
     yield "### Grants"
     yield "s select, i insert, u update, d delete; in brackets: of some columns only."
     yield _grants(design, security)
@@ -74,6 +76,13 @@ def _roles(security: Security) -> Iterator[tuple[str, ...]]:
         limit = str(role.connection_limit) if role.connection_limit is not None else "no limit"
         said = "yes" if role.sees_all_rows else "no"
         yield code(role.name), role.purpose.replace("_", " "), "yes" if role.login else "no", limit, said
+
+
+def _timeouts(security: Security, about: Background) -> Iterator[str]:
+    if names := ", ".join(code(role.name) for role in serving(security)):
+        yield f"Limits of {names}, whom somebody waits for; jobs, migrations and restores have none of them:"
+        rows = [(code(name), code(f"{seconds}s"), cell(why)) for name, seconds, why in request_timeouts(about.brief)]
+        yield table(("Setting of the role", "Value", "Why"), rows)
 
 
 def _grants(design: DatabaseDesign, security: Security) -> str:
@@ -152,8 +161,8 @@ def _audit(security: Security) -> Iterator[str]:
         yield (
             f"Triggers write into `{RECORD}`, which belongs to `{RECORD_OWNER}`: who, for whom, when, which row, what "
             "it was and what it became. Hashes, tokens and ciphertexts stand there as the SHA-256 of their value; "
-            "personal data left to access control stands there as it is, and is erased there too. `audit.purge()` "
-            "takes what is older than its days."
+            "personal data left to access control stands there as it is, and is erased there too. "
+            "`audit.purge_all()` takes what is older than its days."
         )
 
 

@@ -121,6 +121,8 @@ class AuditEvent(Part):
             raise ValueError(
                 f"a trigger sees data_changes only; record {self.event} by pgaudit, server_log or application"
             )
+        if self.means == "pgaudit" and self.event in {"logins", "slow_queries"}:
+            raise ValueError(f"pgaudit records statements, not {self.event}; record them by server_log or application")
         if self.event in {"data_changes", "data_reads"} and not self.tables:
             raise ValueError(f"{self.event} needs the tables")
         if self.read_by and self.means != "trigger":

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from datetime import date
 from itertools import groupby
 
+from dbprompt.brief import Brief
 from dbprompt.render.postgres.audit import APP_USER, RECORD, audit_statements
 from dbprompt.render.postgres.base import Statement, comment_line
 from dbprompt.render.postgres.security import OWNER, RECORD_OWNER, security_statements
@@ -17,13 +18,13 @@ _TITLES = {"role": "Roles", "owner": "Ownership", "grant": "Grants", "policy": "
 _LOAD = "-- Load it after {after}, all or not at all: psql -1 -v ON_ERROR_STOP=1 -f {file}"
 
 
-def security_sql(design: DatabaseDesign, *, as_of: date, version: int, title: str) -> str:
+def security_sql(design: DatabaseDesign, *, as_of: date, version: int, title: str, brief: Brief | None = None) -> str:
     """Roles, ownership, grants and policies as one file; empty if the design has none.
 
     Raises:
         UnsafeSqlError: a policy's expression could leave its parentheses.
     """
-    statements = security_statements(design, as_of=as_of, version=version)
+    statements = security_statements(design, as_of=as_of, version=version, brief=brief)
     if not statements:
         return ""
     header = (
@@ -36,6 +37,7 @@ def security_sql(design: DatabaseDesign, *, as_of: date, version: int, title: st
         "-- No password stands here. Set one in psql with \\password ROLE, or let certificates or the cloud identify.",
         f"-- {OWNER} owns everything and never logs in. A role for migrations is its member: it changes tables without",
         "-- becoming it, and BYPASSRLS lets its backfills see every row.",
+        "-- Time-outs belong to the roles that serve requests: jobs, migrations and restores are not stopped by them.",
         "-- A partition has no grants of its own. One that is made later inherits the default privileges below, and is",
         "-- closed to direct reading by: ALTER TABLE partition ENABLE ROW LEVEL SECURITY",
     )
@@ -52,7 +54,7 @@ def audit_sql(design: DatabaseDesign, *, version: int, title: str) -> str:
         comment_line(title),
         f"-- PostgreSQL {version}, written by dbprompt from design.json.",
         _LOAD.format(after="schema.sql and security.sql", file="audit.sql"),
-        comment_line(f"Kept: {kept}. Once a day, as {OWNER} or its member: SELECT audit.purge(), until it gives 0."),
+        comment_line(f"Kept: {kept}. Once a day, as {OWNER} or its member: CALL audit.purge_all()."),
         f"-- The application says whom it speaks for: SET LOCAL {APP_USER} = '...' in its transaction.",
         f"-- {RECORD} belongs to {RECORD_OWNER}, whom nobody but a superuser can become.",
         "-- A hash, token or ciphertext is recorded as the SHA-256 of its value.",

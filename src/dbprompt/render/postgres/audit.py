@@ -2,7 +2,8 @@
 
 It belongs to a role of its own that nobody is a member of: neither the application nor a migration can rewrite it. The
 function runs with that owner's rights and a fixed search_path, so a role needs no right on the record to be recorded.
-Nothing is deleted from it but by audit.purge(), which takes only what is older than its days.
+Nothing is deleted from it but by audit.purge(), which takes only what is older than its days; audit.purge_all() calls
+it until nothing is left to take, each batch a transaction of its own.
 
 Written down are who was connected (`changed_by`), whom the application spoke for (`app_user`, from the setting
 app.user_id), the row's key, and of an update only the columns that changed.
@@ -100,6 +101,18 @@ _FUNCTIONS = (
     "audit.shown(text, jsonb, text[])",
     "audit.purge(integer)",
 )
+_PURGE_ALL = "audit.purge_all(integer)"
+_ALL = """\
+CREATE PROCEDURE audit.purge_all(most integer DEFAULT 10000)
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    LOOP
+        EXIT WHEN audit.purge(most) = 0;
+        COMMIT;
+    END LOOP;
+END
+$$"""
 
 
 def audit_statements(design: DatabaseDesign) -> tuple[Statement, ...]:
@@ -128,12 +141,15 @@ def _record(security: Security) -> Iterator[str]:
     yield _SHOWN
     yield _FUNCTION
     yield _purge(security)
+    yield _ALL  # with its caller's rights: a procedure that commits can have no others
     for function in _FUNCTIONS:
         yield f"REVOKE ALL ON FUNCTION {function} FROM PUBLIC"
+    yield f"REVOKE ALL ON PROCEDURE {_PURGE_ALL} FROM PUBLIC"
     # A migration may record further tables and call the purge.
     yield f"GRANT USAGE ON SCHEMA audit TO {OWNER}"
     for function in ("audit.record_change()", "audit.purge(integer)"):
         yield f"GRANT EXECUTE ON FUNCTION {function} TO {OWNER}"
+    yield f"GRANT EXECUTE ON PROCEDURE {_PURGE_ALL} TO {OWNER}"
 
 
 def _handed_over(security: Security) -> Iterator[str]:
@@ -141,6 +157,7 @@ def _handed_over(security: Security) -> Iterator[str]:
     yield f"ALTER TABLE {RECORD} OWNER TO {RECORD_OWNER}"
     for function in _FUNCTIONS:
         yield f"ALTER FUNCTION {function} OWNER TO {RECORD_OWNER}"
+    yield f"ALTER PROCEDURE {_PURGE_ALL} OWNER TO {RECORD_OWNER}"
     readers = tuple(dict.fromkeys(role for event in security.audit for role in event.read_by))
     if readers:
         yield f"GRANT USAGE ON SCHEMA audit TO {names(readers)}"

@@ -72,5 +72,5 @@ def _parts(design: DatabaseDesign, title: str) -> Iterator[str]:
     if design.security is not None and design.security.recorded:
         yield (
             "-- Changes that were recorded longer ago than security says leave the record (audit.sql).\n"
-            f"SELECT cron.schedule('audit_purge', '50 3 * * *', {dollar_quoted('SELECT audit.purge()', 'job')});"
+            f"SELECT cron.schedule('audit_purge', '50 3 * * *', {dollar_quoted('CALL audit.purge_all()', 'job')});"
         )

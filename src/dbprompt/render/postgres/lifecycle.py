@@ -115,6 +115,9 @@ BEGIN
                        WHERE i.inhparent = parent AND pg_get_expr(c.relpartbound, c.oid) = bounds) THEN
             EXECUTE format('CREATE TABLE IF NOT EXISTS %I (LIKE %s INCLUDING DEFAULTS INCLUDING GENERATED'
                            ' INCLUDING CONSTRAINTS INCLUDING STORAGE)', part, parent);
+            -- Not the one who runs this: whoever alters a table has to own its partitions too.
+            EXECUTE format('ALTER TABLE %I OWNER TO %s', part,
+                           (SELECT relowner::regrole FROM pg_class WHERE oid = parent));
             IF EXISTS (SELECT FROM pg_class WHERE oid = parent AND relrowsecurity) THEN  -- not by its own name either
                 EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', part);
             END IF;

@@ -129,3 +129,9 @@ def test_the_module_is_the_command() -> None:
         [sys.executable, "-m", "dbprompt", "prompts", "list"], capture_output=True, text=True, check=True
     )
     assert "database_architect" in done.stdout
+
+
+def test_again_wants_a_design_and_a_section(dbprompt) -> None:
+    """Without them nothing would be asked anew: the command says what is missing."""
+    code, _, err = dbprompt("design", BRIEF, "--again", "--section", "schema")
+    assert code == 2 and "--start" in err

@@ -18,12 +18,14 @@ from dbprompt import (
     AsyncScriptedProvider,
     Brief,
     Client,
+    EngineError,
     Reply,
     RequestError,
     ScriptedProvider,
     Usage,
     load_prompt,
 )
+from dbprompt.evidence import Report
 from dbprompt.messages import Request, StopReason
 
 SHOP = Brief.load(Path(__file__).parents[1] / "examples/marketplace.yaml")
@@ -125,3 +127,20 @@ def test_one_that_fails_lets_its_neighbours_finish(client: Any, failing: tuple[s
     finished = set(WAVE) - set(failing)
     assert partial.design == design("marketplace", "selection", "schema", *finished)
     assert {turn.section for turn in partial.usage_by_turn} == (set(WAVE) if refused else finished)
+
+
+@pytest.mark.parametrize("client", [ask, aask])
+def test_a_failing_engine_loses_nothing(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An engine that fails under one section leaves the neighbours' answers in the error; both failures are told."""
+
+    def broken(_: object) -> Report:
+        raise EngineError("the server is gone")
+
+    monkeypatch.setattr(
+        "dbprompt.jobs.design.design_checks", lambda name, **_: (broken,) if name == "lifecycle" else ()
+    )
+    with pytest.raises(EngineError, match="the server is gone") as caught:
+        client(3, security=RequestError("no such model"))
+    partial: Any = caught.value.partial
+    assert partial.design == design("marketplace", "selection", "schema", "views")
+    assert any("no such model" in note for note in caught.value.__notes__)

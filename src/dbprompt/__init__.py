@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from dbprompt.api import adesign, arun, design, run
+    from dbprompt.batch import BatchPolicy
     from dbprompt.brief import Brief
     from dbprompt.capacity import Capacity, capacity_of
     from dbprompt.client import AsyncClient, Client
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "api": ("adesign", "arun", "design", "run"),
+    "batch": ("BatchPolicy",),
     "brief": ("Brief",),
     "capacity": ("Capacity", "capacity_of"),
     "client": ("AsyncClient", "Client"),
@@ -88,6 +90,7 @@ __all__ = [
     "AsyncClient",
     "AsyncScriptedProvider",
     "AuthenticationError",
+    "BatchPolicy",
     "Brief",
     "BriefError",
     "Capacity",

@@ -7,15 +7,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import KW_ONLY, dataclass, field
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, Literal, Self, TypeAlias, TypeVar
 
 from pydantic import BaseModel
 
+from dbprompt.batch import AsyncBatch, Batch, BatchOptions, BatchPolicy, OnWait
 from dbprompt.brief import Brief
 from dbprompt.drivers import Watch, adrive, drive
 from dbprompt.jobs.ask import Answer, AnswerCheck, AskJob
-from dbprompt.jobs.base import JobSettings
+from dbprompt.jobs.base import DEFAULT_PROMPT, JobSettings
 from dbprompt.jobs.design import DesignJob
 from dbprompt.library import load_prompt
 from dbprompt.messages import Message
@@ -26,6 +28,7 @@ from dbprompt.providers import (
     ResponseFormat,
     RetryPolicy,
     open_async_provider,
+    open_batch_api,
     open_provider,
 )
 from dbprompt.result import Result
@@ -40,7 +43,6 @@ __all__ = ["DEFAULT_PROMPT", "AsyncClient", "Client"]
 T = TypeVar("T", bound=BaseModel)
 P = TypeVar("P", Provider, AsyncProvider)
 
-DEFAULT_PROMPT = "database_architect"
 Asked: TypeAlias = "str | Prompt | Sequence[Message]"
 
 
@@ -144,6 +146,32 @@ class _Client(Generic[P]):
         known = load_prompt(asked) if isinstance(asked, str) else asked
         return AskJob.of(known, variables, output=output, checks=checks, settings=self._settings())
 
+    def _batch_options(self, folder: str | Path, policy: BatchPolicy | None, on_wait: OnWait | None) -> BatchOptions:
+        if not isinstance(self.model, str):
+            raise TypeError(f"a batch asks anthropic:MODEL or openai:MODEL, not a provider of your own ({self!r})")
+        if self._tape is not None and self._tape.mode == "replay":
+            raise ValueError("a recording answers at once: replay it with design() or run(), not in a batch")
+        open_api = partial(
+            open_batch_api,
+            self.model,
+            base_url=self.base_url,
+            api_key=self.api_key,
+            timeout_s=self.timeout_s,
+            temperature=self.temperature,
+            response_format=self.response_format,
+        )
+        return BatchOptions(
+            open_api=open_api,
+            folder=Path(folder),
+            settings=self._settings(),
+            provenance=self.provenance,
+            policy=policy or BatchPolicy(),
+            workers=self.side_by_side,
+            watch=self.watch,
+            on_wait=on_wait,
+            tape=self._tape,
+        )
+
 
 class Client(_Client[Provider]):  # noqa: D101  its docstring is made of its options
     __doc__ = "A model, asked and waited for.\n\n" + (_Client.__doc__ or "").split("\n\n", 1)[1]
@@ -208,14 +236,26 @@ class Client(_Client[Provider]):  # noqa: D101  its docstring is made of its opt
         with ThreadPoolExecutor(self.side_by_side, thread_name_prefix="dbprompt") as pool:
             while ready := job.ready():
                 sessions = [job.session(name) for name in ready]
-                running = [pool.submit(self._section, job, session) for session in sessions]
                 try:
-                    wait(running)
+                    ends = self._ends(pool, job, sessions)
                 except BaseException:  # Ctrl-C: requests that are under way end with their connections
                     self.close()
                     raise
-                job.finish_all(sessions, [one.exception() or one.result() for one in running])
+                job.finish_all(sessions, ends)
         return job.result()
+
+    def _ends(
+        self, pool: ThreadPoolExecutor, job: DesignJob, sessions: Sequence[Session[Section]]
+    ) -> list[Done[Section] | GaveUp[Section] | BaseException]:
+        """How the sessions end; one that has nothing beside it needs no thread."""
+        if len(sessions) > 1:
+            running = [pool.submit(self._section, job, session) for session in sessions]
+            wait(running)
+            return [one.exception() or one.result() for one in running]
+        try:
+            return [self._section(job, sessions[0])]
+        except Exception as error:  # as a thread would hold it
+            return [error]
 
     def _section(self, job: DesignJob, session: Session[Section]) -> Done[Section] | GaveUp[Section]:
         check = job.checker(session.origin.section)
@@ -244,6 +284,16 @@ class Client(_Client[Provider]):  # noqa: D101  its docstring is made of its opt
         job = self._ask_job(prompt, variables, output, checks)
         session = job.session()
         return job.finish(session, drive(session, self._provider, job.check, retry=self.retry, watch=self.watch))
+
+    def batch(self, folder: str | Path, *, policy: BatchPolicy | None = None, on_wait: OnWait | None = None) -> Batch:
+        """The same calls through the provider's batch API, many at once: `client.batch("state").design(briefs)`.
+
+        Args:
+            folder: where the state stands; one for each list that is asked. A killed process goes on from there.
+            policy: how long, how often and how patiently.
+            on_wait: is told of each wait.
+        """
+        return Batch(self._batch_options(folder, policy, on_wait))
 
 
 class AsyncClient(_Client[AsyncProvider]):  # noqa: D101
@@ -312,3 +362,9 @@ class AsyncClient(_Client[AsyncProvider]):  # noqa: D101
         job = self._ask_job(prompt, variables, output, checks)
         session = job.session()
         return job.finish(session, await adrive(session, self._provider, job.check, retry=self.retry, watch=self.watch))
+
+    def batch(
+        self, folder: str | Path, *, policy: BatchPolicy | None = None, on_wait: OnWait | None = None
+    ) -> AsyncBatch:
+        """As `Client.batch`; its calls are awaited."""
+        return AsyncBatch(self._batch_options(folder, policy, on_wait))

@@ -247,7 +247,12 @@ class NoRecordingError(RecordingError):
 
 
 class EngineError(DbpromptError):
-    """An engine failed by itself. (SQL that an engine refuses is a finding, not an error.)"""
+    """An engine failed by itself. (SQL that an engine refuses is a finding, not an error.)
+
+    In a design, `partial` holds the sections that were finished before.
+    """
+
+    partial: Partial | None = None
 
 
 class EngineUnavailableError(EngineError):

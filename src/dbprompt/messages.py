@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from typing import Literal, TypeAlias
 
 __all__ = ["Json", "Message", "Origin", "OutputSchema", "Reply", "Request", "Role", "StopReason", "TurnUsage", "Usage"]
@@ -31,14 +32,14 @@ class Message:
     cache: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class OutputSchema:
     """The JSON Schema that an answer has to fit: every property required, `additionalProperties` false."""
 
     name: str
     schema: Mapping[str, Json]
 
-    @property
+    @cached_property
     def hash(self) -> str:
         """sha256 of the canonical JSON."""
         text = json.dumps(self.schema, sort_keys=True, separators=(",", ":"), ensure_ascii=False)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from eval_cases import BRIEF, GOOD, POOR, answering, small_suite, suite_run
+from rich.console import Console
 
 from dbprompt import ScriptedProvider, load_prompt
-from dbprompt.evals import Run, assert_suite, compare_runs, judge, run_suite
+from dbprompt.evals import Run, assert_suite, compare_runs, judge, load_run, run_suite
+from dbprompt.evals.report_terminal import print_comparison
 
 NAMES = [f"c{at}" for at in range(8)]
 
@@ -39,6 +43,37 @@ def test_worse_is_said_only_where_so_many_cases_can_show_it(tmp_path: Path, lost
     assert [change.case for change in found.scores.turned] == NAMES[8 - lost :]
     assert {(one.check, one.met_after) for one in found.turned} == {("not_used", False)}
     assert found.turned[0].reason == "second_database is part of the design"
+
+
+def test_so_few_changed_cases_get_no_interval(tmp_path: Path) -> None:
+    """Five of five one way: an interval drawn from them would leave zero out, so the words say what lacks instead."""
+    said = compare_runs(_mixed(tmp_path, 8, "a"), _mixed(tmp_path, 3, "b")).scores.verdict()
+    assert said.endswith("(change -0.62, p = 0.0625: 5 changed, and it takes 6 at least).")
+
+
+def test_only_what_both_runs_were_scored_by_is_compared(tmp_path: Path) -> None:
+    """A `must` that one run was not asked moves no score; a case without a common one is compared with nothing."""
+    before = suite_run(tmp_path, GOOD, "a", out="a")
+    one = before.outcomes[0]
+    (must,) = one.musts
+    more = replace(one, scores=(*one.scores, replace(must, id="money", check="money_exact", passed=False)))
+    wider = replace(before, outcomes=(more,))
+    assert more.score == 0.5 and compare_runs(before, wider).scores.delta.value == 0
+    other = replace(before, outcomes=(replace(one, scores=(replace(must, id="money"),)),))
+    found = compare_runs(before, other)
+    assert found.scores.n == 0 and any("no must in common" in note for note in found.notes)
+
+
+def test_what_turned_is_shown_though_no_score_moved(tmp_path: Path) -> None:
+    """A `should` that was lost is in the report; answers that a person wrote are called so."""
+    before = suite_run(tmp_path, GOOD, "a", out="a")
+    scores = tuple(replace(s, passed=s.level == "must", reason="seen") for s in before.outcomes[0].scores)
+    weaker = replace(before.outcomes[0], scores=scores, provenance="replayed from a.json: authored, 2026-11-22, a:b")
+    screen = Console(file=io.StringIO(), width=140)
+    print_comparison(screen, compare_runs(before, replace(before, outcomes=(weaker,))))
+    text = screen.file.getvalue()  # type: ignore[attr-defined]
+    assert "+0.00 a: 1.00 to 1.00" in text and "lost should no_search (not_used), now: seen" in text
+    assert "A person wrote the answers of the second run" in text
 
 
 def test_a_case_that_changed_is_compared_with_nothing(tmp_path: Path) -> None:
@@ -76,6 +111,32 @@ def test_a_gate_names_what_fell(tmp_path: Path) -> None:
     few = suite_run(tmp_path, GOOD, "c0", out="few")
     assert "7 cases of the baseline have no outcome" in judge(few, baseline=before).reasons[0]
     assert not judge(after, min_score=0.8).ok
+
+
+def test_a_gate_stops_a_run_that_lacks_cases(tmp_path: Path) -> None:
+    """Whatever the cases that are there score, one that has no outcome stops the gate, and is named."""
+    whole = suite_run(tmp_path, GOOD, "a", "b")
+    lines = (whole.folder / "results.jsonl").read_bytes().splitlines(keepends=True)
+    (whole.folder / "results.jsonl").write_bytes(lines[0])
+    cut = load_run(whole.folder)
+    assert cut.mean_score == 1.0 and not judge(cut, min_score=1.0).ok
+    assert f"not reached: {cut.missing[0]}" in judge(cut, min_score=1.0).reasons[0]
+    unrecorded = replace(whole, manifest=replace(whole.manifest, without=("c",)))
+    assert judge(whole, min_score=1.0).ok and "c." in judge(unrecorded).reasons[0]
+
+
+def test_a_run_with_more_repeats_is_not_worse_for_it(tmp_path: Path) -> None:
+    """As many repeats are compared as both have: one more that fails turns nothing, and is said."""
+    before = suite_run(tmp_path, GOOD, *NAMES, out="a")
+    lines = [GOOD, GOOD, POOR] * len(NAMES)
+    model = ScriptedProvider({"selection": lines})
+    after = suite_run(tmp_path, model, *NAMES, out="b", repeat=3, workers=1)
+    assert not any(after.passes.values())
+    found = compare_runs(before, after)
+    assert not found.turned and not found.passes.turned and not found.scores.turned and not found.kinds
+    assert any("unequally often" in note and "c0 1" in note for note in found.notes)
+    assert compare_runs(after, after).passes.n == len(NAMES)
+    assert not [note for note in compare_runs(after, after).notes if "unequally" in note]
 
 
 def test_assert_suite_fails_a_test_with_the_reasons(tmp_path: Path) -> None:

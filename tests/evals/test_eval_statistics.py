@@ -48,6 +48,13 @@ def test_few_cases_show_nothing() -> None:
     assert many.verdict().startswith("Worse by 1.00") and next(change.case for change in many.turned) == "c0"
 
 
+def test_a_bootstrap_is_no_surer_than_its_draws() -> None:
+    """No p is below what one more draw on the other side would make it, however many cases turned the same way."""
+    found = compare_scores({str(at): [1.0] for at in range(60)}, {str(at): [0.9] for at in range(60)})
+    assert found.verdict().startswith("Worse by 0.10")
+    assert found.p_value == pytest.approx(2 / 10_001)
+
+
 def test_repeats_are_no_new_evidence() -> None:
     """A hundred repeats of two cases say no more than two cases can."""
     before = {"a": [0.0] * 100, "b": [1.0] * 100}

@@ -16,7 +16,7 @@ from eval_cases import GOOD, POOR, answering, small_suite, suite_run
 
 from dbprompt import ScriptedProvider
 from dbprompt.errors import AuthenticationError, EngineUnavailableError, RequestError
-from dbprompt.evals import Price, Progress, RunError, run_suite
+from dbprompt.evals import Price, Progress, RunError, load_suite, run_suite
 from dbprompt.evals.exchange import Exchange
 from dbprompt.evals.outcomes import Outcome
 
@@ -40,7 +40,9 @@ def test_a_failed_case_is_counted_with_zero(tmp_path: Path) -> None:
     assert [one.state for one in run.outcomes] == ["answered", "failed"]
     assert run.failed[0].kind == "UnprovenError"
     assert run.mean_score == 0.5 and run.passes == {"a": True, "b": False}
-    assert not any(score.passed for score in run.failed[0].scores)
+    assert [score.id for score in run.failed[0].scores if not score.passed] == ["one_store", "no_search"]
+    assert run.failed[0].not_asked == {"money": "schema"}  # a failure is no word about what nobody asked for
+    assert {(kind.check, kind.n) for kind in run.kinds} == {("not_used", 2)}
 
 
 def test_each_case_keeps_prompt_answer_design_and_evidence(tmp_path: Path) -> None:
@@ -97,7 +99,7 @@ def test_a_recorded_case_can_run_in_another_process(tmp_path: Path) -> None:
     """A task of names and files can be pickled: that is what a worker on another machine gets."""
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
         run = run_suite(
-            ROOT / "evals/suites/postgres.yaml",
+            load_suite(ROOT / "evals/suites/postgres.yaml").only(("marketplace",)),
             prompt=str(ROOT / "evals/prompts/terse_architect/1.0.0"),
             sections=["selection"],
             out=tmp_path / "run",

@@ -7,12 +7,13 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import date
 from pathlib import Path
 
 import pytest
 from eval_cases import BRIEF, GOOD, POOR, answering, small_suite, suite_run
 
-from dbprompt.evals import RunError, load_run
+from dbprompt.evals import RunError, load_run, plan
 from dbprompt.evals.ledger import Ledger, read_lines
 
 SCRIPT = Path(__file__).with_name("eval_cases.py")
@@ -83,6 +84,22 @@ def test_a_changed_case_is_asked_again(tmp_path: Path) -> None:
     run = run_suite(tmp_path / "suite.yaml", prompt=prompt, model=model, out=tmp_path / "run")
     assert len(model.requests) == 1 and len(run.outcomes) == 1
     assert len(read_lines(tmp_path / "run")[0]) == 2
+
+
+def test_a_run_keeps_its_day_and_is_no_other_versions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An outcome is never handed on as one of another day or version; a run that is gone on with keeps its day."""
+    monday, tuesday = date(2026, 3, 2), date(2026, 3, 3)
+    suite_run(tmp_path, GOOD, "a", as_of=monday)
+    model = answering(POOR)
+    run = suite_run(tmp_path, model, "a")
+    assert not model.requests and run.manifest.as_of == "2026-03-02" and run.outcomes[0].passed
+    run = suite_run(tmp_path, model, "a", as_of=tuesday)
+    assert len(model.requests) == 1 and run.manifest.as_of == "2026-03-03" and not run.outcomes[0].passed
+    monkeypatch.setattr(plan, "version", lambda name: "99.0")
+    run = suite_run(tmp_path, model, "a")
+    assert len(model.requests) == 2 and (run.manifest.dbprompt, run.manifest.as_of) == ("99.0", "2026-03-03")
+    anew = suite_run(tmp_path, model, "a", again=True)
+    assert len(model.requests) == 3 and anew.manifest.as_of == date.today().isoformat()
 
 
 def test_again_keeps_the_old_results(tmp_path: Path) -> None:

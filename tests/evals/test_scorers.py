@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,12 @@ from dbprompt.engines.postgres import PostgresEngine
 from dbprompt.errors import BriefError, EngineUnavailableError, TargetError
 from dbprompt.evals.cases import load_case
 from dbprompt.evals.expectations import SHAPES
-from dbprompt.evals.scorers import NOT_YET, SCORED, score, score_all
+from dbprompt.evals.scorers import NOT_YET, SCORED, migration, score, score_all, sections_of
 from dbprompt.evals.scorers.base_conditions import kinds_of
 from dbprompt.evals.scorers.migration import Reading
 from dbprompt.evidence import Evidence, Status, Tier, Verdict
 from dbprompt.prompts.from_brief import brief_variables
+from dbprompt.render.migrations.steps import Step
 from dbprompt.sections import DatabaseDesign
 
 ALL_BRIEFS = sorted((Path(__file__).parents[1] / "briefs").glob("*.yaml"))
@@ -53,6 +55,34 @@ def test_nothing_to_look_at_never_passes(name: str) -> None:
     """A design without any section meets no expectation."""
     found = score_all(expectations(name), DatabaseDesign(), brief(name, {}), as_of=AS_OF)
     assert not [str(one) for one in found if one.passed]
+
+
+@pytest.mark.parametrize("name", names())
+def test_a_section_that_is_not_there_is_no_verdict(name: str) -> None:
+    """Without a section, an expectation is met all the same or says that it lacks it; what it may lack it declares."""
+    whole = design(name, {})
+    for one in expectations(name):
+        if one.check in {"planner_uses_index", "dialect_valid"}:  # they need an engine
+            continue
+        needed = sections_of(one)
+        assert score(one, whole.only(needed), brief(name, {}), as_of=AS_OF).passed
+        for section in needed:
+            found = score(one, whole.without(section), brief(name, {}), as_of=AS_OF)
+            assert found.passed or found.lacks in needed, str(found)
+
+
+@pytest.mark.parametrize(
+    ("name", "lacked"),
+    [
+        ("marketplace", {"few_indexes", "status_index", "every_fk_indexed"}),
+        ("crm", {"tenant_first"}),
+    ],
+)
+def test_without_its_indexes_a_design_is_not_judged_by_them(name: str, lacked: set[str]) -> None:
+    """What keys alone do not serve is neither met nor missed while nobody asked for indexes."""
+    bare = design(name, {}).without("indexes")
+    kinds = [one for one in expectations(name) if one.check not in {"planner_uses_index", "dialect_valid"}]
+    assert lacked <= {one.id for one in score_all(kinds, bare, brief(name, {}), as_of=AS_OF) if one.lacks == "indexes"}
 
 
 @pytest.mark.parametrize("name", names())
@@ -188,6 +218,31 @@ def test_a_migration_does_what_its_statements_do(script: list[str], does: str) -
     for sql in script:
         reading.read(sql)
     assert reading.does == set(does.split())
+
+
+def test_an_index_of_a_partitioned_table_alone_holds_nobody_up() -> None:
+    """ON ONLY a partitioned table builds nothing; without ONLY, or ON ONLY a table with rows, writers wait."""
+    found = Reading(frozenset({"events"}))
+    found.read("CREATE INDEX i ON ONLY events (at)")
+    assert found.does == set()
+    for blocking in ("CREATE INDEX i ON events (at)", "CREATE INDEX i ON ONLY orders (at)"):
+        found = Reading(frozenset({"events"}))
+        found.read(blocking)
+        assert found.does == {"blocking_index"}
+
+
+def test_a_script_that_cannot_be_read_is_not_called_safe(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A statement of which nobody knows what it does fails the expectation, and is shown."""
+    broken = Step("broken", "expand", ("CREATE INDEX i ON t (a) garbage",), (), True, "It is broken.")
+    whole = migration.planned_changes
+    monkeypatch.setattr(
+        migration,
+        "planned_changes",
+        lambda *args, **options: [replace(one, steps=(*one.steps, broken)) for one in whole(*args, **options)],
+    )
+    [safe] = [one for one in expectations("marketplace") if one.check == "migration_safe"]
+    found = score(safe, design("marketplace", {}), brief("marketplace", {}), as_of=AS_OF)
+    assert not found.passed and "cannot be read: 'CREATE INDEX i ON t (a) garbage'" in found.reason
 
 
 def _evidence(name: str, *, leave_out: str = "", fail: str = "") -> Evidence:

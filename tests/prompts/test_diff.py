@@ -44,7 +44,7 @@ description = "How it is used."
 choices = ["oltp", "olap"]
 """
 SIZE = "{% if SIZE is not none %}\nSize: {{ SIZE }}\n{% endif %}"
-LONG = "Design all tables. " * 30
+LONG = "Design all tables. " * 30 + "Keep the lag < 5 s for 1.500 rows. "
 FILES = {
     "prompt.toml": TOML,
     "system.md.j2": f"You design databases. {LONG}Give one table for each entity and name it well.\n",
@@ -91,6 +91,9 @@ def swapped(path: str, old: str, new: str) -> dict[str, str | None]:
         (swapped("sections/schema.md.j2", "tables", "tables, with comments"), Level.MINOR),
         (swapped("sections/queries.md.j2", "3", "4"), Level.MINOR),
         (swapped("sections/queries.md.j2", "Never", "Always"), Level.MINOR),
+        (swapped("system.md.j2", "lag < 5 s", "lag > 5 s"), Level.MINOR),
+        (swapped("system.md.j2", "lag < 5 s", "lag -5 s"), Level.MINOR),
+        (swapped("system.md.j2", "1.500 rows", "1,500 rows"), Level.MINOR),
         ({"sections/_more.md.j2": "More."}, Level.MINOR),
         (swapped("prompt.toml", "Raw size today.", "Raw size, as of today."), Level.PATCH),
         (swapped("prompt.toml", "For tests.", "For the tests."), Level.PATCH),

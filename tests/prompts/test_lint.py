@@ -12,7 +12,7 @@ from dbprompt import library
 from dbprompt.errors import MissingExtraError, PromptNotFoundError
 from dbprompt.evidence import Status
 from dbprompt.prompts import tokens
-from dbprompt.prompts.lint import Health
+from dbprompt.prompts.lint import Health, lint_folder
 from dbprompt.prompts.lint.measured import measured_tokens
 from dbprompt.prompts.lock import write_lock
 from dbprompt.prompts.tokens import Tokens, TokensBy, estimate
@@ -185,6 +185,16 @@ def test_a_rule_that_cannot_run_lowers_the_score(folder: Path) -> None:
     assert {"variables.used", "structure.sections", "length.budget", "lock.same", "safety.fences"} <= set(idle)
     assert all(idle.values())
     assert health.passed + 1 + len(idle) <= len(health.results)
+
+
+def test_an_empty_folder_passes_nothing(tmp_path: Path) -> None:
+    """A rule that found no file or no template to look at is not checked: nothing is not healthy."""
+    results = lint_folder(tmp_path, place="x/1.0.0").results
+    assert [one.rule.id for one in results if one.status == "passed"] == []
+    (tmp_path / "prompt.toml").write_text(TOML, encoding="utf-8")
+    seen = {result.rule.id: result.status for result in lint_folder(tmp_path, place="small/1.0.0").results}
+    assert {seen[rule] for rule in ("structure.templates", "variables.fenced", "safety.roles")} == {Status.NOT_CHECKED}
+    assert seen["variables.declared"] is Status.NOT_CHECKED and seen["safety.secrets"] is Status.PASSED
 
 
 def test_an_estimate_too_near_to_the_budget_does_not_decide(folder: Path) -> None:

@@ -134,3 +134,15 @@ def test_a_turn_is_made_of_its_own_template_and_what_all_share(prompts: Path, fi
     after = library.load_prompt("database_architect", root=prompts)
     assert (after.turn_hash("indexes") == before.turn_hash("indexes")) == goes_on
     assert after.hash != before.hash and before.turn_hash("indexes") != before.turn_hash("schema")
+
+
+def test_an_included_section_template_belongs_to_the_turn(prompts: Path) -> None:
+    """A template that takes in another section's template says something else when that one changes."""
+    folder = prompts / "database_architect/2.0.0/sections"
+    indexes, caching = folder / "indexes.md.j2", folder / "caching.md.j2"
+    indexes.write_text(indexes.read_text(encoding="utf-8") + '{% include "sections/caching.md.j2" %}', encoding="utf-8")
+    before = library.load_prompt("database_architect", root=prompts)
+    caching.write_text(caching.read_text(encoding="utf-8") + "Be brief.\n", encoding="utf-8")
+    after = library.load_prompt("database_architect", root=prompts)
+    assert after.turn_hash("indexes") != before.turn_hash("indexes")
+    assert after.turn_hash("schema") == before.turn_hash("schema")

@@ -13,7 +13,7 @@ from dbprompt.cli.base import Ignored, Severities, console, levels
 from dbprompt.cli.progress import Progress
 from dbprompt.cli.show import print_result
 from dbprompt.client import DEFAULT_PROMPT, Client
-from dbprompt.errors import AskError
+from dbprompt.errors import AskError, EngineError
 from dbprompt.library import load_prompt
 from dbprompt.providers import RetryPolicy
 from dbprompt.result import Result, load_design
@@ -43,6 +43,8 @@ def command(
     """Designs a database for a brief. What is still wrong after the last repair is shown, written, and exit code 1."""
     if replay and record:
         raise typer.BadParameter("give --replay or --record, not both")
+    if again and not (start and section):
+        raise typer.BadParameter("asks for sections of a design anew: give --start and --section", param_hint="--again")
     if out is not None:
         check_folder(out)
     read = Brief.load(brief)
@@ -72,7 +74,7 @@ def command(
                     ignore=ignore or (),
                     severity=levels(severity),
                 )
-        except AskError as error:
+        except (AskError, EngineError) as error:
             if isinstance(error.partial, Result):
                 progress.close()
                 _hand_over(error.partial, out)

@@ -38,6 +38,9 @@ Replay = Annotated[
 ]
 Record = Annotated[Path | None, typer.Option(help="ask, and record the exchanges into this folder")]
 Live = Annotated[bool, typer.Option("--live", help="ask, and record nothing")]
+Batch = Annotated[
+    bool, typer.Option("--batch", help="ask through the provider's batch API: slower, cheaper; a kill loses nothing")
+]
 Out = Annotated[Path | None, typer.Option(help="the run's folder; a run that is there is gone on with")]
 Workers = Annotated[int, typer.Option(min=1, help="cases at a time")]
 Scheduler = Annotated[
@@ -68,6 +71,7 @@ def run_(
     replay: Replay = None,
     record: Record = None,
     live: Live = False,
+    batch: Batch = False,
     out: Out = None,
     workers: Workers = 2,
     scheduler: Scheduler = None,
@@ -85,6 +89,7 @@ def run_(
     options = _options(
         prompt, model, base_url, repeat, section, replay, record, live, attempts, max_output_tokens, timeout, price
     )
+    options["batch"] = batch
     run = _run(suite, case, options, out, workers, again, retry_failed, scheduler)
     from dbprompt.evals.report_terminal import print_run
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from statistics import fmean
 
 from dbprompt.evals.outcomes import Outcome
 from dbprompt.evals.runs import Run
-from dbprompt.evals.statistics import Paired, compare_passes, compare_scores
+from dbprompt.evals.statistics import Change, Paired, compare_passes, compare_scores
 
-__all__ = ["Comparison", "KindChange", "Turned", "compare_runs"]
+__all__ = ["Comparison", "KindChange", "Spent", "Turned", "compare_runs"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +36,22 @@ class KindChange:
 
 
 @dataclass(frozen=True, slots=True)
+class Spent:
+    """What the compared cases of a run took: requests for repair, and tokens read and written."""
+
+    repairs: int
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
 class Comparison:
-    """Two runs, paired by case.
+    """Two runs, paired by case and expectation: what only one of them was scored by is left out.
 
     Args:
         before: the baseline.
         after: what is compared with it.
+        cases: the compared cases with their scores, worst change first.
+        spent: on these cases, before and after.
         passes: cases by pass and fail, by the exact McNemar test.
         scores: cases by the share of expectations met, by a bootstrap that draws cases.
         kinds: the check kinds that changed, worst first.
@@ -51,6 +62,8 @@ class Comparison:
 
     before: Run
     after: Run
+    cases: tuple[Change, ...]
+    spent: tuple[Spent, Spent]
     passes: Paired
     scores: Paired
     kinds: tuple[KindChange, ...]
@@ -65,20 +78,37 @@ class Comparison:
 
 
 def compare_runs(before: Run, after: Run) -> Comparison:
-    """Compares a run with a baseline, case by case. Repeats are averaged; a case passes if it passes in each repeat."""
+    """Compares a run with a baseline, case by case. Repeats are averaged; a case passes if it passes in each repeat.
+
+    Of a case that one run asked more often, as many repeats are compared as both have, the first ones: a case that has
+    to pass in each repeat fails the more often, the more often it is asked.
+    """
     changed = tuple(sorted(case for case in before.by_case if _differs(before, after, case)))
-    one = {case: repeats for case, repeats in before.by_case.items() if case not in changed}
-    two = {case: repeats for case, repeats in after.by_case.items() if case not in changed}
-    turned = tuple(sorted(_turned(one, two), key=lambda t: (t.met_after, t.level, t.case, t.id)))
+    shared = {
+        case: _shared((*before.by_case[case], *after.by_case[case]))
+        for case in before.by_case
+        if case in after.by_case and case not in changed
+    }
+    apart = tuple(sorted(case for case, musts in shared.items() if not musts and _counts(before, after, case)))
+    one = {case: repeats for case, repeats in before.by_case.items() if case not in {*changed, *apart}}
+    two = {case: repeats for case, repeats in after.by_case.items() if case not in {*changed, *apart}}
+    uneven = {case: least for case in one if case in two and (least := _fewer(one[case], two[case]))}
+    one |= {case: one[case][:least] for case, least in uneven.items()}
+    two |= {case: two[case][:least] for case, least in uneven.items()}
+    scores_before, scores_after = _scores(one, shared), _scores(two, shared)
+    both = [case for case in one if case in two]
+    moved = (Change(case, fmean(scores_before[case]), fmean(scores_after[case])) for case in both)
     return Comparison(
         before=before,
         after=after,
-        passes=compare_passes(_passes(one), _passes(two)),
-        scores=compare_scores(_scores(one), _scores(two)),
+        cases=tuple(sorted(moved, key=lambda change: (change.delta, change.case))),
+        spent=(_spent(one, both), _spent(two, both)),
+        passes=compare_passes(_passes(scores_before), _passes(scores_after)),
+        scores=compare_scores(scores_before, scores_after),
         kinds=_kinds(one, two),
-        turned=turned,
+        turned=tuple(sorted(_turned(one, two), key=lambda t: (t.met_after, t.level, t.case, t.id))),
         changed_cases=changed,
-        notes=tuple(_notes(before, after, changed)),
+        notes=(*_notes(before, after, changed, apart), *_uneven(uneven)),
     )
 
 
@@ -90,12 +120,42 @@ def _differs(before: Run, after: Run, case: str) -> bool:
     return len(marks) > 1
 
 
-def _passes(cases: Repeats) -> dict[str, bool]:
-    return {case: all(one.passed for one in repeats) for case, repeats in cases.items()}
+def _fewer(one: tuple[Outcome, ...], two: tuple[Outcome, ...]) -> int:
+    """How many repeats both have; 0 if neither has more."""
+    return min(len(one), len(two)) if len(one) != len(two) else 0
 
 
-def _scores(cases: Repeats) -> dict[str, tuple[float, ...]]:
-    return {case: tuple(one.score for one in repeats) for case, repeats in cases.items()}
+def _uneven(cases: Mapping[str, int]) -> Iterator[str]:
+    if cases:
+        named = ", ".join(f"{case} {least}" for case, least in sorted(cases.items())[:5])
+        more = f" and {len(cases) - 5} more" if len(cases) > 5 else ""
+        yield f"The runs asked cases unequally often; the first repeats that both have are compared: {named}{more}."
+
+
+def _shared(outcomes: Iterable[Outcome]) -> frozenset[str]:
+    """The `must` expectations that each of them was scored by."""
+    return frozenset.intersection(*(frozenset(score.id for score in one.musts) for one in outcomes))
+
+
+def _counts(before: Run, after: Run, case: str) -> bool:
+    return any(one.musts for run in (before, after) for one in run.by_case[case])
+
+
+def _scores(cases: Repeats, shared: dict[str, frozenset[str]]) -> dict[str, tuple[float, ...]]:
+    return {
+        case: tuple(one.score_by(shared[case]) if case in shared else one.score for one in repeats)
+        for case, repeats in cases.items()
+    }
+
+
+def _passes(scores: dict[str, tuple[float, ...]]) -> dict[str, bool]:
+    return {case: all(score == 1.0 for score in repeats) for case, repeats in scores.items()}
+
+
+def _spent(cases: Repeats, of: Iterable[str]) -> Spent:
+    got = [one.measures for case in of for one in cases[case] if one.measures is not None]
+    tokens = sum(one.usage.input_tokens + one.usage.output_tokens for one in got)
+    return Spent(sum(one.repair_rounds for one in got), tokens)
 
 
 def _met(repeats: tuple[Outcome, ...]) -> dict[str, tuple[bool, str, str, str]]:
@@ -132,16 +192,27 @@ def _kinds(before: Repeats, after: Repeats) -> tuple[KindChange, ...]:
     return tuple(sorted(changed, key=lambda kind: (kind.after - kind.before, kind.check)))
 
 
-def _notes(before: Run, after: Run, changed: tuple[str, ...]) -> Iterator[str]:
+def _notes(before: Run, after: Run, changed: tuple[str, ...], apart: tuple[str, ...]) -> Iterator[str]:
     if before.manifest.suite != after.manifest.suite:
         yield f"The runs are of two suites, {before.manifest.suite} and {after.manifest.suite}."
+    runs = (("first", before), ("second", after))
+    authored = [name for name, run in runs if any(_is_authored(one) for one in run.outcomes)]
+    if authored:
+        yield (
+            f"A person wrote the answers of the {' and the '.join(authored)} run (authored): they show what would be "
+            "said, and nothing about a prompt or a model."
+        )
     if changed:
         yield f"Brief or expectations differ between the runs, so these are not compared: {', '.join(changed)}."
+    if apart:
+        yield f"The runs have no must in common in these cases, so they are not compared: {', '.join(apart)}."
     if before.manifest.model != after.manifest.model and before.manifest.prompt != after.manifest.prompt:
         yield "Prompt and model both differ: the comparison cannot say which of them did it."
-    if before.manifest.sections != after.manifest.sections:
-        yield "The runs asked for different sections; expectations that only one of them was scored by are left out."
-    for name, run in (("first", before), ("second", after)):
+    both = (before.by_case.keys() & after.by_case.keys()) - set(changed)
+    left_out = sum(_scored_once(before, after, case) for case in both)
+    if left_out:
+        yield f"{left_out} expectations that only one run was scored by are left out: other sections were asked for."
+    for name, run in runs:
         if run.missing:
             yield f"The {name} run lacks {len(run.missing)}: {', '.join(run.missing[:5])}."
         stale = [one.key.label for one in run.failed if one.kind == "NoRecordingError"]
@@ -150,3 +221,14 @@ def _notes(before: Run, after: Run, changed: tuple[str, ...]) -> Iterator[str]:
                 f"Recordings of the {name} run do not fit what was asked ({', '.join(stale[:5])}): these cases count 0 "
                 "and say nothing about the prompt. Record them again."
             )
+
+
+def _scored_once(before: Run, after: Run, case: str) -> int:
+    """Expectations of a case that not every answer was scored by; one that failed is scored by all of them."""
+    answers = (one for run in (before, after) for one in run.by_case[case] if one.state == "answered")
+    sets = [frozenset(score.id for score in one.scores) for one in answers]
+    return len(frozenset.union(*sets) - frozenset.intersection(*sets)) if sets else 0
+
+
+def _is_authored(one: Outcome) -> bool:
+    return any("authored" in part.split() for part in one.source.split(", "))

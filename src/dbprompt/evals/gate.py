@@ -51,6 +51,9 @@ def judge(
     reasons: list[str] = []
     if not run.outcomes:
         reasons.append("The run has no outcome: nothing was shown.")
+    if run.missing:
+        named = ", ".join(run.missing[:5]) + (", ..." if len(run.missing) > 5 else "")
+        reasons.append(f"{len(run.missing)} cases have no recording or were not reached: {named}.")
     if min_score is not None and run.mean_score < min_score:
         reasons.append(f"The mean score is {run.mean_score:.3f}; at least {min_score:.3f} is wanted.")
     if baseline is None:

@@ -70,9 +70,9 @@ class Ledger:
         """Gives the lock back."""
         self._close()
 
-    def append(self, outcome: Outcome) -> None:
-        """Writes one line; when this returns, it is on the disk."""
-        left = memoryview(outcome.line().encode() + b"\n")
+    def append(self, *outcomes: Outcome) -> None:
+        """Writes a line each; when this returns, they are on the disk."""
+        left = memoryview("".join(f"{outcome.line()}\n" for outcome in outcomes).encode())
         try:
             while left:
                 left = left[os.write(self._file, left) :]

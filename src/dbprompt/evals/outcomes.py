@@ -23,10 +23,11 @@ class Key:
         case_hash: of brief and expectations.
         prompt_hash: of the templates of the sections that are asked for.
         schema_hash: of the schemas that the answers have to fit.
-        settings_hash: of sections and bounds.
+        settings_hash: of sections, bounds and dbprompt's version.
         model: who answers.
         answers: `live`, or the hash of the recording that answers.
         repeat: counted from 1.
+        as_of: the day that partitions are counted from.
     """
 
     case: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
@@ -37,6 +38,7 @@ class Key:
     model: str
     answers: str
     repeat: int
+    as_of: str = ""
 
     @property
     def folder(self) -> str:
@@ -85,14 +87,23 @@ class Outcome:
     @property
     def score(self) -> float:
         """The share of `must` expectations that the design meets; 0 if it failed, or if nothing could be looked at."""
-        if self.state == "failed" or not self.musts:
-            return 0.0
-        return sum(score.passed for score in self.musts) / len(self.musts)
+        return self.score_by(frozenset(score.id for score in self.musts))
+
+    def score_by(self, expectations: frozenset[str]) -> float:
+        """The score by some of them only: what two runs have in common, say."""
+        counted = [score.passed for score in self.musts if score.id in expectations]
+        return sum(counted) / len(counted) if counted and self.state == "answered" else 0.0
 
     @property
     def passed(self) -> bool:
         """Every `must` is met. One that is not fails the case."""
         return self.score == 1.0
+
+    @property
+    def source(self) -> str:
+        """Who answered, without the path of a recording: `replayed, authored, 2026-11-22, anthropic:MODEL`."""
+        head, _, rest = self.provenance.partition(": ")
+        return f"replayed, {rest}" if head.startswith("replayed") and rest else self.provenance
 
     def line(self) -> str:
         """The outcome as one line of JSON, without its end."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -30,17 +30,34 @@ RECORDED = "recorded"
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The tasks of a run, and what its folder says about them."""
+    """The tasks of a run, and what its folder says about them.
+
+    Args:
+        tasks: of every case and repeat that can be asked.
+        manifest: for run.json.
+        is_dated: somebody said which day partitions are counted from; else it is today, and may be another.
+    """
 
     tasks: tuple[Task, ...]
     manifest: Manifest
+    is_dated: bool = False
+
+    def gone_on_with(self, before: Manifest) -> Plan:
+        """The plan as what is left of a run that was begun before: of its day, unless another was said."""
+        manifest = replace(self.manifest, started_at=before.started_at or self.manifest.started_at)
+        if self.is_dated or not before.as_of:
+            return replace(self, manifest=manifest)
+        day = date.fromisoformat(before.as_of)
+        tasks = tuple(replace(t, as_of=day, key=replace(t.key, as_of=before.as_of)) for t in self.tasks)
+        keys = tuple(task.key for task in tasks)
+        return replace(self, tasks=tasks, manifest=replace(manifest, as_of=before.as_of, keys=keys))
 
 
 @dataclass(frozen=True, slots=True)
 class _Source:
     """Who answers: from files, onto files, or live."""
 
-    mode: Literal["replay", "record", "live"]
+    mode: Literal["replay", "record", "live", "batch"]
     folders: tuple[Path, ...] = ()
 
 
@@ -54,6 +71,7 @@ def plan_of(
     replay: Sequence[Path] = (),
     record: Path | None = None,
     live: bool = False,
+    batch: bool = False,
     base_url: str | None = None,
     bounds: Bounds | None = None,
     prices: Mapping[str, Price] | None = None,
@@ -66,7 +84,7 @@ def plan_of(
         SuiteError: `sections` names one that there is not.
         PromptError: there is no such prompt.
     """
-    source = _source(suite, model, replay, record, live)
+    source = _source(suite, model, replay, record, live, batch)
     if repeat < 1:
         raise RunError(f"repeat is {repeat}; every case has to be asked once at least")
     wished = tuple(sections or ())
@@ -91,17 +109,32 @@ def plan_of(
     if not tasks:
         looked = " or ".join(str(folder) for folder in source.folders)
         raise RunError(f"{suite.name}: no case has a recording for {planner.family} in {looked}; record some first")
-    return Plan(tasks, planner.manifest(suite, tasks, without))
+    return Plan(tasks, planner.manifest(suite, tasks, without), is_dated=as_of is not None)
 
 
-def _source(suite: Suite, model: str | Provider, replay: Sequence[Path], record: Path | None, live: bool) -> _Source:
-    if sum((bool(replay), record is not None, live)) > 1:
-        raise RunError("give one of replay, record and live")
+def _source(
+    suite: Suite, model: str | Provider, replay: Sequence[Path], record: Path | None, live: bool, batch: bool
+) -> _Source:
+    if sum((bool(replay), record is not None, live, batch)) > 1:
+        raise RunError("give one of replay, record and live, or batch")
+    if batch and not isinstance(model, str):
+        raise RunError("a batch asks anthropic:MODEL or openai:MODEL, not a provider of your own")
+    if batch:
+        return _Source("batch")
     if live or not isinstance(model, str):
         return _Source("live")
     if record is not None:
         return _Source("record", (record,))
     return _Source("replay", tuple(replay) or (suite.recordings,))
+
+
+@dataclass(frozen=True, slots=True)
+class _Hashes:
+    """What is the same for all cases that are asked for the same sections."""
+
+    prompt: str
+    schema: str
+    settings: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +148,7 @@ class _Planner:
     bounds: Bounds
     prices: Mapping[str, Price]
     as_of: date
+    _known: dict[tuple[SectionName, ...], _Hashes] = field(default_factory=dict)
 
     def task(self, case: SuiteCase, repeat: int) -> Task | None:
         """The task; None if nothing is recorded for it."""
@@ -132,16 +166,18 @@ class _Planner:
             answers, model, base_url = known.hash, model or known.model, base_url or known.base_url
         elif not model:
             raise RunError("say which model to ask: anthropic:MODEL or openai:MODEL")
+        asked = self._asked_for(sections)
         said = model if isinstance(model, str) else f"{model.name}:{model.model}"
         key = Key(
             case=case.name,
             case_hash=case.hash,
-            prompt_hash=prompt_hash(self.family, sections),
-            schema_hash=digest([output_schema(SECTIONS[name], name).hash for name in sections]),
-            settings_hash=digest([*sections, self.bounds.attempts, self.bounds.max_output_tokens]),
+            prompt_hash=asked.prompt,
+            schema_hash=asked.schema,
+            settings_hash=asked.settings,
             model=said,
             answers=answers,
             repeat=repeat,
+            as_of=self.as_of.isoformat(),
         )
         price = self.prices.get(said)
         return Task(
@@ -152,11 +188,20 @@ class _Planner:
             model,
             base_url,
             recording,
-            self.source.mode,
+            "live" if self.source.mode == "batch" else self.source.mode,
             self.bounds,
             self.as_of,
             price,
         )
+
+    def _asked_for(self, sections: tuple[SectionName, ...]) -> _Hashes:
+        if sections not in self._known:
+            self._known[sections] = _Hashes(
+                prompt=prompt_hash(self.family, sections),
+                schema=digest([output_schema(SECTIONS[name], name).hash for name in sections]),
+                settings=digest([*sections, self.bounds.attempts, self.bounds.max_output_tokens, version("dbprompt")]),
+            )
+        return self._known[sections]
 
     def manifest(self, suite: Suite, tasks: Sequence[Task], without: tuple[str, ...]) -> Manifest:
         """What the run's folder says."""

@@ -6,14 +6,13 @@ those after it have their number before the ending: `CASE.FAMILY.2.json`.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from dbprompt.errors import RecordingError
 from dbprompt.prompts.prompt import Prompt
-from dbprompt.providers.tape import Tape
+from dbprompt.providers.base_cassette import load
 
 __all__ = ["Recorded", "find_recording", "recording_path", "who_answered"]
 
@@ -50,10 +49,11 @@ def who_answered(path: Path) -> Recorded:
     Raises:
         RecordingError: it is empty, or holds the answers of several models: say which is meant.
     """
-    interactions = Tape.open(path).interactions
+    cassette = load(path)
+    interactions = cassette.interactions
     models = {f"{one.source.provider}:{one.source.model}" for one in interactions}
     if len(models) != 1:
         raise RecordingError(f"{path} holds answers of {len(models)} models; say which one is meant (--model)")
     uri = interactions[0].uri
     base_url = uri.removesuffix(CHAT) if uri.endswith(CHAT) else None
-    return Recorded(hashlib.sha256(path.read_bytes()).hexdigest()[:16], models.pop(), base_url)
+    return Recorded(cassette.hash, models.pop(), base_url)

@@ -47,8 +47,8 @@ def _rows(run: Run) -> Iterator[dict[str, Json]]:
 def junit(run: Run) -> str:
     """JUnit XML: a test suite for each case, a test for each expectation.
 
-    A `must` that is not met is a failure, a case that failed is an error. A `should` that is not met and whatever was
-    not asked are skipped tests with the reason: they fail no build, and are not called passed.
+    A `must` that is not met is a failure, a case that failed or is missing is an error. A `should` that is not met and
+    whatever was not asked are skipped tests with the reason: they fail no build, and are not called passed.
     """
     root = ET.Element("testsuites", name=_clean(str(run)))
     for one in run.outcomes:
@@ -57,7 +57,7 @@ def junit(run: Run) -> str:
         suite = ET.SubElement(root, "testsuite", name="missing")
         for name in run.missing:
             test = ET.SubElement(suite, "testcase", name=_clean(name), classname="missing")
-            ET.SubElement(test, "skipped", message="no recording, or not reached yet")
+            ET.SubElement(test, "error", type="missing", message="no recording, or not reached yet")
     for suite in root:
         _count(suite)
     _count(root)

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from html import escape
 from importlib.resources import files
-from statistics import fmean
 
 from dbprompt.evals.compare import Comparison
 from dbprompt.evals.outcomes import Outcome
@@ -76,7 +75,7 @@ def _summary(run: Run) -> str:
     )
     if not run.outcomes:
         return f"<h1>{escape(about.suite)}</h1><p>Nothing was done yet.</p>{missing}"
-    rate = run.pass_rate
+    rate, said = run.pass_rate, ", ".join(dict.fromkeys(one.source for one in run.outcomes))
     figures = [
         (f"{sum(run.passes.values())} of {len(run.passes)}", "cases meet every must", _span(rate.low, rate.high)),
         (f"{run.mean_score:.2f}", "mean score", "share of musts met; failed cases are in it with 0"),
@@ -86,7 +85,7 @@ def _summary(run: Run) -> str:
     tiles = "".join(f"<li><b>{escape(b)}</b>{escape(t)}<small>{escape(s)}</small></li>" for b, t, s in figures)
     return (
         f'<h1>{escape(about.suite)}</h1><p class="lead">{escape(about.prompt)}, {escape(about.model)}, '
-        f"{escape(about.mode)}{escape(sections)}. A click on a bar or a number leads to its case.</p>"
+        f"answers {escape(said)}{escape(sections)}. A click on a bar or a number leads to its case.</p>"
         f'<ul class="tiles">{tiles}</ul><ul class="tally">{tally}</ul>{missing}{left_out}'
         f"<h3>Cases</h3>{_case_plot(run)}"
     )
@@ -183,12 +182,10 @@ def _spent(one: Outcome, priced: bool) -> float:
 def _against(found: Comparison) -> str:
     after = {case: anchor(repeats[0]) for case, repeats in found.after.by_case.items()}
     notes = "".join(f'<p class="warn">{escape(note)}</p>' for note in found.notes)
-    both = sorted(found.before.by_case.keys() & after.keys() - set(found.changed_cases))
-    case_moves = []
-    for case in both:
-        one, two = fmean(found.before.scores[case]), fmean(found.after.scores[case])
-        case_moves.append(Move(case, one, two, f"{one:.2f} to {two:.2f}", after[case]))
-    case_moves.sort(key=lambda move: (move.after - move.before, move.label))
+    case_moves = [
+        Move(one.case, one.before, one.after, f"{one.before:.2f} to {one.after:.2f}", after[one.case])
+        for one in found.cases
+    ]
     kind_moves = [
         Move(k.check, k.before / k.n, k.after / k.n, f"{k.before} to {k.after} of {k.n}", f"kind-{k.check}")
         for k in found.kinds
@@ -196,16 +193,18 @@ def _against(found: Comparison) -> str:
     by_kind = f'<h3>Check kinds that changed</h3><div class="wide">{moves(kind_moves, "Kinds")}</div>'
     turned = "".join(
         f'<tr><td><span class="dot {"passed" if one.met_after else "failed"}"></span>'
-        f"{'gained' if one.met_after else 'lost'}</td><td>{escape(one.level)}</td><td>{escape(one.check)}</td>"
-        f'<td><a href="#{after[one.case]}-{escape(one.id)}">{escape(one.case)}/{escape(one.id)}</a></td>'
-        f"<td>{escape(one.reason)}</td></tr>"
+        f"{'gained' if one.met_after else 'lost'}</td><td>{escape(one.check)}<br>{escape(one.level)}</td>"
+        f'<td class="said"><a href="#{after[one.case]}-{escape(one.id)}">{escape(one.case)}/{escape(one.id)}</a>'
+        f"<br>{'before' if one.met_after else 'now'}: {escape(one.reason)}</td></tr>"
         for one in found.turned
     )
+    spent = [f"{one.repairs} repairs, {one.tokens:,} tokens" for one in found.spent]
     return (
         f'<h2>Against the baseline</h2><p class="lead">Before: {escape(str(found.before))}. '
         f"After: {escape(str(found.after))}.</p>{notes}"
         f"<p><strong>Score: {escape(found.scores.verdict())}</strong> Bootstrap over cases.</p>"
         f"<p><strong>Cases that pass: {escape(found.passes.verdict())}</strong> Exact McNemar test.</p>"
+        f"<p>Spent on these cases before: {spent[0]}. Now: {spent[1]}.</p>"
         f'<div class="wide">{moves(case_moves, "Score of each case before and after")}</div>'
         '<p class="soft">Hollow: before. Filled: after.</p>'
         + (by_kind if kind_moves else "<p>No check kind changed.</p>")

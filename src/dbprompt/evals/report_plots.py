@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 
 __all__ = ["Bar", "Move", "Point", "bars", "moves", "scatter"]
 
-LABEL, TRACK, ROW, VALUE = 250, 420, 26, 130
-FULL = LABEL + TRACK + VALUE
+TRACK, ROW, VALUE = 420, 26, 130
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,26 +49,27 @@ class Point:
 
 def bars(rows: Sequence[Bar], title: str) -> str:
     """A row for each share."""
-    parts = [_grid(len(rows))]
+    left = _room(row.label for row in rows)
+    parts = [_grid(len(rows), left)]
     for at, bar in enumerate(rows):
         y = at * ROW
         width = max(2.0, bar.share * TRACK)
         parts.append(
             f'<a href="#{escape(bar.href)}"><title>{escape(f"{bar.label}: {bar.said}")}</title>'
-            f'<rect class="hit" x="0" y="{y}" width="{FULL}" height="{ROW}"/>'
-            f'<text class="name" x="{LABEL - 12}" y="{y + 17}">{escape(_cut(bar.label))}</text>'
-            f'<rect class="track" x="{LABEL}" y="{y + 6}" width="{TRACK}" height="14" rx="3"/>'
-            f'<rect class="{escape(bar.tone)}" x="{LABEL}" y="{y + 6}" width="{width:.1f}" height="14" rx="3"/>'
-            f"{_whisker(bar, y)}"
-            f'<text class="value" x="{LABEL + TRACK + 12}" y="{y + 17}">{escape(bar.said)}</text></a>'
+            f'<rect class="hit" x="0" y="{y}" width="{left + TRACK + VALUE}" height="{ROW}"/>'
+            f'<text class="name" x="{left - 12}" y="{y + 17}">{escape(_cut(bar.label))}</text>'
+            f'<rect class="track" x="{left}" y="{y + 6}" width="{TRACK}" height="14" rx="3"/>'
+            f'<rect class="{escape(bar.tone)}" x="{left}" y="{y + 6}" width="{width:.1f}" height="14" rx="3"/>'
+            f"{_whisker(bar, left, y)}"
+            f'<text class="value" x="{left + TRACK + 12}" y="{y + 17}">{escape(bar.said)}</text></a>'
         )
-    return _svg(FULL, len(rows) * ROW + 24, "".join(parts) + _shares(len(rows) * ROW), title)
+    return _svg(left + TRACK + VALUE, len(rows) * ROW + 24, "".join(parts) + _shares(len(rows) * ROW, left), title)
 
 
-def _whisker(bar: Bar, y: int) -> str:
+def _whisker(bar: Bar, start: int, y: int) -> str:
     if bar.low is None or bar.high is None:
         return ""
-    left, right, middle = LABEL + bar.low * TRACK, LABEL + bar.high * TRACK, y + 13
+    left, right, middle = start + bar.low * TRACK, start + bar.high * TRACK, y + 13
     return (
         f'<path class="whisker" d="M{left:.1f} {middle - 4}V{middle + 4}M{left:.1f} {middle}H{right:.1f}'
         f'M{right:.1f} {middle - 4}V{middle + 4}"/>'
@@ -78,21 +78,22 @@ def _whisker(bar: Bar, y: int) -> str:
 
 def moves(rows: Sequence[Move], title: str) -> str:
     """A row for each share that was one thing before and is another after: hollow before, filled after."""
-    parts = [_grid(len(rows))]
+    left = _room(row.label for row in rows)
+    parts = [_grid(len(rows), left)]
     for at, move in enumerate(rows):
         y = at * ROW + 13
         tone = "failed" if move.after < move.before else "passed" if move.after > move.before else "same"
-        one, two = LABEL + move.before * TRACK, LABEL + move.after * TRACK
+        one, two = left + move.before * TRACK, left + move.after * TRACK
         parts.append(
             f'<a href="#{escape(move.href)}"><title>{escape(f"{move.label}: {move.said}")}</title>'
-            f'<rect class="hit" x="0" y="{y - 13}" width="{FULL}" height="{ROW}"/>'
-            f'<text class="name" x="{LABEL - 12}" y="{y + 4}">{escape(_cut(move.label))}</text>'
+            f'<rect class="hit" x="0" y="{y - 13}" width="{left + TRACK + VALUE}" height="{ROW}"/>'
+            f'<text class="name" x="{left - 12}" y="{y + 4}">{escape(_cut(move.label))}</text>'
             f'<path class="way {tone}" d="M{one:.1f} {y}H{two:.1f}"/>'
             f'<circle class="before" cx="{one:.1f}" cy="{y}" r="5"/>'
             f'<circle class="{tone}" cx="{two:.1f}" cy="{y}" r="5"/>'
-            f'<text class="value" x="{LABEL + TRACK + 12}" y="{y + 4}">{escape(move.said)}</text></a>'
+            f'<text class="value" x="{left + TRACK + 12}" y="{y + 4}">{escape(move.said)}</text></a>'
         )
-    return _svg(FULL, len(rows) * ROW + 24, "".join(parts) + _shares(len(rows) * ROW), title)
+    return _svg(left + TRACK + VALUE, len(rows) * ROW + 24, "".join(parts) + _shares(len(rows) * ROW, left), title)
 
 
 def scatter(points: Sequence[Point], unit: str, title: str) -> str:
@@ -125,15 +126,20 @@ def scatter(points: Sequence[Point], unit: str, title: str) -> str:
     return _svg(left + width + 100, bottom + 50, "".join(parts), title)
 
 
-def _grid(rows: int) -> str:
+def _room(labels: Iterable[str]) -> int:
+    """How wide the column of names is, at 7.5 units a character: a phone has no room to spare."""
+    return 20 + round(7.5 * max((len(_cut(label)) for label in labels), default=0))
+
+
+def _grid(rows: int, left: int) -> str:
     return "".join(
-        f'<path class="grid" d="M{LABEL + share * TRACK:.1f} 0V{rows * ROW + 4}"/>' for share in (0, 0.25, 0.5, 0.75, 1)
+        f'<path class="grid" d="M{left + share * TRACK:.1f} 0V{rows * ROW + 4}"/>' for share in (0, 0.25, 0.5, 0.75, 1)
     )
 
 
-def _shares(y: int) -> str:
+def _shares(y: int, left: int) -> str:
     return "".join(
-        f'<text class="tick mid" x="{LABEL + share * TRACK:.1f}" y="{y + 18}">{share:.0%}</text>'
+        f'<text class="tick mid" x="{left + share * TRACK:.1f}" y="{y + 18}">{share:.0%}</text>'
         for share in (0, 0.5, 1)
     )
 

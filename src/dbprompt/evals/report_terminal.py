@@ -20,25 +20,19 @@ MOST = 20
 def print_run(screen: Console, run: Run) -> None:
     """Counts, check kinds, cases, and each `must` that is not met."""
     about = run.manifest
-    said = ", ".join(dict.fromkeys(_source(outcome) for outcome in run.outcomes)) or "nobody yet"
-    screen.print(f"[bold]{escape(about.suite)}[/]  {escape(about.prompt)}, {escape(about.model)}", highlight=False)
-    screen.print(f"answers {escape(said)}", highlight=False)
+    said = ", ".join(dict.fromkeys(outcome.source for outcome in run.outcomes)) or "nobody yet"
+    _say(screen, f"[bold]{escape(about.suite)}[/]  {escape(about.prompt)}, {escape(about.model)}")
+    _say(screen, f"answers {escape(said)}")
     if about.sections:
-        screen.print(f"sections {', '.join(about.sections)}", highlight=False)
-    screen.print(_counts(run), highlight=False)
+        _say(screen, f"sections {', '.join(about.sections)}")
+    _say(screen, _counts(run))
     if not run.outcomes:
         return
-    screen.print(f"cases that meet every must: {sum(run.passes.values())} of {len(run.passes)}, {run.pass_rate}")
-    screen.print(f"mean score {run.mean_score:.2f} (a failed case counts 0)", highlight=False)
+    _say(screen, f"cases that meet every must: {sum(run.passes.values())} of {len(run.passes)}, {run.pass_rate}")
+    _say(screen, f"mean score {run.mean_score:.2f} (a failed case counts 0)")
     _print_kinds(screen, run)
     _print_cases(screen, run)
     _print_unmet(screen, run)
-
-
-def _source(outcome: Outcome) -> str:
-    """Who wrote a recording, without its path: the cases differ in that."""
-    head, _, rest = outcome.provenance.partition(": ")
-    return f"replayed, {rest}" if head.startswith("replayed") and rest else outcome.provenance
 
 
 def _counts(run: Run) -> str:
@@ -109,26 +103,27 @@ def _score(one: Outcome) -> str:
 
 def _print_unmet(screen: Console, run: Run) -> None:
     for one in run.failed:
-        screen.print(f"[red]failed[/] {escape(one.key.label)}: {escape(_short(one.why))}", highlight=False)
+        _say(screen, f"[red]failed[/] {escape(one.key.label)}: {escape(_short(one.why))}")
     unmet = [
         (one, score) for one in run.outcomes if one.state == "answered" for score in one.scores if not score.passed
     ]
     for one, score in sorted(unmet, key=lambda pair: (pair[1].level, pair[0].key.case))[:MOST]:
         style = "red" if score.level == "must" else "yellow"
         said = escape(f"{one.key.label}/{score.id} ({score.check}): {_short(score.reason)}")
-        screen.print(f"[{style}]{score.level}[/] {said}", highlight=False)
+        _say(screen, f"[{style}]{score.level}[/] {said}")
     if len(unmet) > MOST:
-        screen.print(f"and {len(unmet) - MOST} more; the HTML page has all", highlight=False)
+        _say(screen, f"and {len(unmet) - MOST} more; the HTML page has all")
 
 
 def print_comparison(screen: Console, found: Comparison) -> None:
     """The verdicts, then the cases and expectations that turned, worst first."""
-    screen.print(f"before  {escape(str(found.before))}", highlight=False)
-    screen.print(f"after   {escape(str(found.after))}", highlight=False)
+    _say(screen, f"before  {escape(str(found.before))}")
+    _say(screen, f"after   {escape(str(found.after))}")
     for note in found.notes:
-        screen.print(f"[yellow]note[/] {escape(note)}", highlight=False)
-    screen.print(f"[bold]score[/]   {escape(found.scores.verdict())}", highlight=False)
-    screen.print(f"[bold]passes[/]  {escape(_passes(found.passes))}", highlight=False)
+        _say(screen, f"[yellow]note[/] {escape(note)}")
+    _say(screen, f"[bold]score[/]   {escape(found.scores.verdict())}")
+    _say(screen, f"[bold]passes[/]  {escape(_passes(found.passes))}")
+    _say(screen, f"[bold]spent[/]   {_spent(found)}")
     if found.kinds:
         table = Table("check", "before", "after", "of")
         screen.print("\nKinds that changed")
@@ -136,18 +131,22 @@ def print_comparison(screen: Console, found: Comparison) -> None:
             style = "red" if kind.after < kind.before else "green"
             table.add_row(kind.check, str(kind.before), f"[{style}]{kind.after}[/]", str(kind.n))
         screen.print(table)
-    for change in found.scores.turned[:MOST]:
-        style = "red" if change.delta < 0 else "green"
-        screen.print(
-            f"[{style}]{change.delta:+.2f}[/] {escape(change.case)}: {change.before:.2f} to {change.after:.2f}",
-            highlight=False,
+    speaking = {one.case for one in found.turned}
+    for change in [one for one in found.cases if one.delta or one.case in speaking][:MOST]:
+        style = "red" if change.delta < 0 else "green" if change.delta else "yellow"
+        _say(
+            screen, f"[{style}]{change.delta:+.2f}[/] {escape(change.case)}: {change.before:.2f} to {change.after:.2f}"
         )
         for one in found.turned:
             if one.case == change.case:
-                word = "[green]gained[/]" if one.met_after else "[red]lost[/]"
-                screen.print(
-                    f"      {word} {one.level} {one.id} ({one.check}): {escape(_short(one.reason))}", highlight=False
-                )
+                word, when = ("[green]gained[/]", "before") if one.met_after else ("[red]lost[/]", "now")
+                said = escape(f"{one.id} ({one.check}), {when}: {_short(one.reason)}")
+                _say(screen, f"      {word} {one.level} {said}")
+
+
+def _spent(found: Comparison) -> str:
+    one, two = found.spent
+    return f"repairs {one.repairs} before, {two.repairs} now; tokens {one.tokens:,} before, {two.tokens:,} now"
 
 
 def _passes(found: Paired) -> str:
@@ -159,3 +158,8 @@ def _passes(found: Paired) -> str:
 def _short(text: str) -> str:
     line = " ".join(text.split())
     return line if len(line) <= 240 else line[:237] + "..."
+
+
+def _say(screen: Console, text: str) -> None:
+    """One line, however long: a terminal folds it, and a log keeps it whole."""
+    screen.print(text, highlight=False, soft_wrap=True)

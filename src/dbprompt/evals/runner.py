@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
@@ -17,8 +18,10 @@ from itertools import islice
 from pathlib import Path
 from typing import TypedDict, Unpack
 
+from dbprompt.batch import BatchPolicy
 from dbprompt.evals.base import RunError, write_whole
-from dbprompt.evals.ledger import Ledger
+from dbprompt.evals.batch import attempt_batched
+from dbprompt.evals.ledger import Ledger, read_lines
 from dbprompt.evals.measures import Price
 from dbprompt.evals.outcomes import Key, Outcome
 from dbprompt.evals.plan import Plan, plan_of
@@ -30,6 +33,9 @@ from dbprompt.providers import Provider
 from dbprompt.sections import SectionName
 
 __all__ = ["PlanOptions", "Progress", "RunWatch", "run_plan", "run_suite"]
+
+_FILES_AT_ONCE = 4
+"""Each is waited for until it is on the disk, and a disk takes several in the time of one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +70,7 @@ class PlanOptions(TypedDict, total=False):
     replay: Sequence[Path]
     record: Path | None
     live: bool
+    batch: bool
     base_url: str | None
     bounds: Bounds | None
     prices: Mapping[str, Price] | None
@@ -80,6 +87,7 @@ def run_suite(
     again: bool = False,
     retry_failed: bool = False,
     watch: RunWatch | None = None,
+    batch_policy: BatchPolicy | None = None,
     **options: Unpack[PlanOptions],
 ) -> Run:
     """Asks for the design of each case and scores it; by default from the suite's recordings, without a network.
@@ -94,7 +102,8 @@ def run_suite(
         again: a run that is complete is done anew.
         retry_failed: cases that failed are asked once more.
         watch: is told how far it is.
-        options: prompt, model, repeat, sections, replay, record, live, bounds, prices: see `plan_of`.
+        batch_policy: with `batch`: how long, how often and how patiently the provider is asked.
+        options: prompt, model, repeat, sections, replay, record, live, batch, bounds, prices: see `plan_of`.
 
     Raises:
         SuiteError: the suite is wrong.
@@ -113,6 +122,7 @@ def run_suite(
         again=again,
         retry_failed=retry_failed,
         watch=watch,
+        batch_policy=batch_policy,
     )
 
 
@@ -132,6 +142,7 @@ def run_plan(
     again: bool = False,
     retry_failed: bool = False,
     watch: RunWatch | None = None,
+    batch_policy: BatchPolicy | None = None,
 ) -> Run:
     """Does what is left of a plan, and hands back the whole run.
 
@@ -145,6 +156,7 @@ def run_plan(
         again: a run that is complete is done anew; one that was cut short is gone on with.
         retry_failed: cases that failed are asked once more.
         watch: is told how far it is.
+        batch_policy: with `batch`: how long, how often and how patiently the provider is asked.
 
     Raises:
         RunError: the folder cannot be written, another process writes to it, or cases broke off.
@@ -152,26 +164,64 @@ def run_plan(
     """
     if workers < 1 or shard < 1:
         raise ValueError(f"workers is {workers} and shard {shard}; at least one case has to run at a time")
+    if plan.manifest.mode == "batch" and executor is not None:
+        raise RunError("batches are asked from here: leave the executor (or the scheduler) out")
     with ExitStack() as stack:
         ledger = stack.enter_context(Ledger(folder))
-        write_manifest(folder, plan.manifest)
+        begun = _begun(plan, folder)
+        write_manifest(folder, begun.manifest)
         before = load_run(folder)
-        if again and before.outcomes and not _open_keys(plan, before, retry_failed=False):
+        if again and before.outcomes and not _open_keys(begun, before, retry_failed=False):
             ledger.set_aside()
+            write_manifest(folder, plan.manifest)
             before = load_run(folder)
+        else:
+            plan = begun
         left = _open_keys(plan, before, retry_failed)
         pace = _Pace(len(plan.tasks), len(plan.tasks) - len(left), watch)
         tasks = [_told(task, pace, executor) for task in plan.tasks if task.key in left]
         pace.say()
+        if plan.manifest.mode == "batch":
+            _in_batches(tasks, folder, ledger, pace, workers, batch_policy)
+            return load_run(folder)
+        disk = stack.enter_context(ThreadPoolExecutor(_FILES_AT_ONCE, thread_name_prefix="dbprompt-disk"))
         pool = executor or stack.enter_context(_threads(workers))
         size = _shard_size(len(tasks), workers, shard) if plan.manifest.mode == "replay" else 1
-        _Loop(pool, workers, size, folder, ledger, pace).run(tasks)
+        _Loop(pool, disk, workers, size, folder, ledger, pace).run(tasks)
     return load_run(folder)
+
+
+def _begun(plan: Plan, folder: Path) -> Plan:
+    """The plan, gone on with where the folder holds a run of the same suite."""
+    try:
+        before = load_run(folder).manifest
+        return plan.gone_on_with(before) if before.suite == plan.manifest.suite else plan
+    except (RunError, ValueError):  # there is none, or none that can be read, or it was of no day
+        return plan
 
 
 def _open_keys(plan: Plan, run: Run, retry_failed: bool) -> set[Key]:
     done = {one.key for one in run.outcomes if not (retry_failed and one.state == "failed")}
     return {task.key for task in plan.tasks} - done
+
+
+def _in_batches(
+    tasks: Sequence[Task], folder: Path, ledger: Ledger, pace: _Pace, workers: int, policy: BatchPolicy | None
+) -> None:
+    """All cases in step. A run that is done anew has a state of its own, since its old answers are there still."""
+
+    def keep(task: Task, made: Attempt) -> None:
+        for name, text in made.files.items():
+            write_whole(folder / task.key.folder / name, text)
+        ledger.append(made.outcome)
+        pace.end(task.key, made.outcome)
+
+    for task in tasks:
+        pace.begin(task.key)
+    asked_before = Counter(one.key for one in read_lines(folder)[0])
+    anew = len(list(folder.glob("results.*.jsonl")))
+    state = folder / (f"batch.{anew}" if anew else "batch")
+    attempt_batched(tasks, state, asked_before=asked_before, keep=keep, workers=workers, policy=policy)
 
 
 def _told(task: Task, pace: _Pace, executor: Executor | None) -> Task:
@@ -226,11 +276,31 @@ class _Pace:
         self.watch(Progress(self.done, self.total, tuple(self._running.values()), left, last))
 
 
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    """What came of a shard, case by case, and what ends the run with it."""
+
+    ends: tuple[tuple[Task, Attempt | Exception], ...] = ()
+    stop: BaseException | None = None
+
+    @classmethod
+    def of(cls, tasks: Sequence[Task], future: Future[Shard]) -> _Ended:
+        if future.cancelled():
+            lost = "the connection to the workers was lost; what is finished is kept: start again to go on"
+            return cls(stop=RunError(lost))
+        error = future.exception()
+        if error is None:
+            shard = future.result()
+            return cls(tuple(zip(tasks, shard.ends, strict=False)), shard.stop)
+        return cls(tuple((task, error) for task in tasks)) if isinstance(error, Exception) else cls(stop=error)
+
+
 @dataclass(slots=True)
 class _Loop:
     """So many shards of cases under way, each case written down as its shard ends."""
 
     pool: Executor
+    disk: Executor
     workers: int
     size: int
     folder: Path
@@ -244,7 +314,12 @@ class _Loop:
         try:
             while self._fill(waiting):
                 finished, _ = wait(self._running, return_when=FIRST_COMPLETED)
-                stops = [error for future in finished if (error := self._take(future)) is not None]
+                ended = [_Ended.of(self._running.pop(future), future) for future in finished]
+                stops = [one.stop for one in ended if one.stop is not None]
+                if not stops:
+                    self._fill(waiting)  # the next ones run while these are written down
+                for one in ended:
+                    self._keep(one)
                 if stops:
                     raise stops[0]
         except BaseException:
@@ -262,27 +337,17 @@ class _Loop:
             self._running[self.pool.submit(attempt_all, tasks)] = tasks
         return bool(self._running)
 
-    def _take(self, future: Future[Shard]) -> BaseException | None:
-        """Writes down what came; gives the error that ends the run, if it is one."""
-        tasks = self._running.pop(future)
-        if future.cancelled():
-            return RunError("the connection to the workers was lost; what is finished is kept: start again to go on")
-        error = future.exception()
-        if error is not None and not isinstance(error, Exception):
-            return error
-        shard = future.result() if error is None else Shard((error,) * len(tasks))
-        for task, end in zip(tasks, shard.ends, strict=False):
+    def _keep(self, ended: _Ended) -> None:
+        """Writes down what came: the files of all cases, several at a time for a slow disk's sake, then their lines."""
+        kept = [(task, end) for task, end in ended.ends if isinstance(end, Attempt)]
+        files = ((task.key.folder, name, text) for task, made in kept for name, text in made.files.items())
+        for _ in self.disk.map(lambda one: write_whole(self.folder / one[0] / one[1], one[2]), files):
+            pass  # raises what went wrong
+        self.ledger.append(*(made.outcome for _, made in kept))
+        for task, end in ended.ends:
             if isinstance(end, Exception):
                 self._broken.append((task, end))
-            else:
-                self._keep(task, end)
-            self.pace.end(task.key, None if isinstance(end, Exception) else end.outcome)
-        return shard.stop
-
-    def _keep(self, task: Task, made: Attempt) -> None:
-        for name, text in made.files.items():
-            write_whole(self.folder / task.key.folder / name, text)
-        self.ledger.append(made.outcome)
+            self.pace.end(task.key, end.outcome if isinstance(end, Attempt) else None)
 
     def _drop(self) -> None:
         """What is under way is not waited for longer than it needs; what did not begin never does."""

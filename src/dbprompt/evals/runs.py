@@ -31,7 +31,7 @@ class Manifest:
         suite: its name.
         prompt: `name@version`.
         model: as it was given; `recorded` if each recording says it.
-        mode: replay, record or live.
+        mode: replay, record, live or batch.
         sections: what is asked for; empty for all that the prompt knows.
         keys: of every case and repeat that can be asked.
         without: cases that have no recording: they are missing, and shown.

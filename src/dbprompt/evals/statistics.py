@@ -99,15 +99,21 @@ class Paired:
         if self.n == 0:
             return "The two runs have no case in common: nothing can be compared."
         if self.p_value >= alpha:
+            said = f"No difference that {self.n} case{'s' if self.n != 1 else ''} could show"
+            changed, least = len(self.turned), _least_cases(alpha)
+            if not changed:
+                return f"{said} (none changed)."
+            if changed < least:  # an interval drawn from so few is too narrow, and would say more than they can
+                took = f"{changed} changed, and it takes {least} at least"
+                return f"{said} (change {self.delta.value:+.2f}, p = {self.p_value:.3g}: {took})."
             return (
-                f"No difference that {self.n} case{'s' if self.n != 1 else ''} could show "
-                f"(change {self.delta.value:+.2f}, {self.delta.low:+.2f} to {self.delta.high:+.2f}, "
-                f"p = {self.p_value:.2g})."
+                f"{said} (change {self.delta.value:+.2f}, {self.delta.low:+.2f} to {self.delta.high:+.2f}, "
+                f"p = {self.p_value:.3g})."
             )
         word = "Better" if self.delta.value > 0 else "Worse"
         return (
             f"{word} by {abs(self.delta.value):.2f} ({self.delta.low:+.2f} to {self.delta.high:+.2f}, "
-            f"p = {self.p_value:.2g}, {self.n} cases)."
+            f"p = {self.p_value:.3g}, {self.n} cases)."
         )
 
 
@@ -126,7 +132,8 @@ def compare_scores(before: Mapping[str, Sequence[float]], after: Mapping[str, Se
     changes = [Change(case, fmean(before[case]), fmean(after[case])) for case in common]
     draws = _means(changes)
     mean = fmean([change.delta for change in changes]) if changes else 0.0
-    beyond = sum((draw <= 0) if mean > 0 else (draw >= 0) for draw in draws) / len(draws) if draws else 1.0
+    other_side = sum((draw <= 0) if mean > 0 else (draw >= 0) for draw in draws)
+    beyond = (other_side + 1) / (len(draws) + 1)  # the run itself is one draw more: no p is below what was drawn
     p_value = max(min(1.0, 2 * beyond), _least_p(changes)) if mean else 1.0
     return Paired(len(common), missing, _bootstrap(changes), p_value, _turned(changes))
 
@@ -137,6 +144,11 @@ def _least_p(changes: Sequence[Change]) -> float:
     A bootstrap of one case draws that case for ever, and would be sure of anything.
     """
     return min(1.0, 2.0 ** (1 - sum(change.delta != 0 for change in changes)))
+
+
+def _least_cases(alpha: float) -> int:
+    """How many cases have to change, all one way, before chance alone does that in less than `alpha` of all draws."""
+    return math.floor(1 - math.log2(alpha)) + 1
 
 
 def _common(before: Mapping[str, object], after: Mapping[str, object]) -> tuple[list[str], tuple[str, ...]]:

@@ -5,8 +5,6 @@ It writes nothing into the run's folder: the files go back with the outcome, and
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -14,6 +12,8 @@ from datetime import UTC, date, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
+
+from pydantic_core import to_json
 
 from dbprompt.client import Client
 from dbprompt.drivers import Watch
@@ -27,21 +27,33 @@ from dbprompt.errors import (
     VariableError,
 )
 from dbprompt.evals.base import RunError, digest
-from dbprompt.evals.exchange import Listener
+from dbprompt.evals.exchange import Exchange, Listener
 from dbprompt.evals.likeness import Likeness, likeness
 from dbprompt.evals.measures import Price, measures
 from dbprompt.evals.outcomes import Key, Outcome
-from dbprompt.evals.scorers import Score, score_all
+from dbprompt.evals.scorers import Score, score_all, sections_of
 from dbprompt.evals.suite import SuiteCase
 from dbprompt.library import load_prompt
 from dbprompt.prompts.prompt import Prompt
 from dbprompt.providers import Provider, RetryPolicy, open_provider
 from dbprompt.providers.tape import Tape
 from dbprompt.result import Result
-from dbprompt.sections import SECTIONS, DatabaseDesign, SectionName
+from dbprompt.sections import DatabaseDesign, SectionName
 from dbprompt.sections.schema import Schema
 
-__all__ = ["STOPS", "Attempt", "Bounds", "Shard", "Task", "attempt", "attempt_all", "prompt_hash"]
+__all__ = [
+    "STOPS",
+    "Attempt",
+    "Bounds",
+    "Shard",
+    "Task",
+    "attempt",
+    "attempt_all",
+    "judged",
+    "planned_prompt",
+    "prompt_hash",
+    "told_steps",
+]
 
 STOPS = (EngineError, MissingExtraError, AuthenticationError, QuotaError, UnknownModelError)
 """What would end every other case the same way, so that the run ends instead."""
@@ -134,7 +146,7 @@ def attempt(task: Task) -> Attempt:
             key. What a model or a recording did wrong is an outcome.
     """
     started = time.monotonic()
-    prompt = _prompt(task)
+    prompt = planned_prompt(task)
     tape, provider, shared = _line(task)
     listener = Listener(provider, closes=not shared)
     client = Client(
@@ -143,24 +155,35 @@ def attempt(task: Task) -> Attempt:
         attempts=task.bounds.attempts,
         max_output_tokens=task.bounds.max_output_tokens,
         retry=RetryPolicy(deadline_s=task.bounds.timeout_s),
-        watch=_watch(task),
+        watch=told_steps(task),
     )
-    why = kind = ""
+    end: Result | AskError | VariableError
     try:
         with client:
-            result = client.design(task.case.case.brief, prompt=prompt, sections=task.sections, as_of=task.as_of)
+            end = client.design(task.case.case.brief, prompt=prompt, sections=task.sections, as_of=task.as_of)
     except (AuthenticationError, QuotaError, UnknownModelError):
         raise
     except (AskError, VariableError) as error:
-        partial = getattr(error, "partial", None)
+        end = error
+    return judged(task, end, client.provenance, time.monotonic() - started, listener.exchange)
+
+
+def judged(
+    task: Task, end: Result | AskError | VariableError, provenance: str, seconds: float | None, exchange: Exchange
+) -> Attempt:
+    """The outcome of a case that was asked: its design, or why there is none, scored."""
+    why = kind = ""
+    if isinstance(end, Result):
+        result = end
+    else:
+        partial = getattr(end, "partial", None)
         result = partial if isinstance(partial, Result) else Result(design=DatabaseDesign(), as_of=task.as_of)
-        why, kind = str(error), type(error).__name__
-    spent = time.monotonic() - started
-    outcome = _outcome(task, result, why, kind, client.provenance, spent)
+        why, kind = str(end), type(end).__name__
+    outcome = _outcome(task, result, why, kind, provenance, seconds)
     files = {
         "design.json": result.design.model_dump_json(indent=2, exclude_none=True) + "\n",
-        "evidence.json": json.dumps(result.evidence.to_json(), indent=2, ensure_ascii=False) + "\n",
-        "exchange.json": listener.exchange.to_json(),
+        "evidence.json": to_json(result.evidence.to_json(), indent=2).decode() + "\n",
+        "exchange.json": exchange.to_json(),
     }
     return Attempt(outcome, files)
 
@@ -170,7 +193,12 @@ def prompt_hash(prompt: Prompt, sections: Sequence[SectionName]) -> str:
     return digest([prompt.turn_hash(name) for name in sections if name in prompt.sections])
 
 
-def _prompt(task: Task) -> Prompt:
+def planned_prompt(task: Task) -> Prompt:
+    """The prompt of a case.
+
+    Raises:
+        RunError: it is not the one that the run was planned with.
+    """
     if not isinstance(task.prompt, str):
         return task.prompt
     is_path = "/" in task.prompt or "\\" in task.prompt or task.prompt.startswith(".")
@@ -195,7 +223,7 @@ def _line(task: Task) -> tuple[Tape | None, Provider, bool]:
     if recording is not None and task.mode == "replay":
         seen = _recorded(recording, task.key.answers)
         seen.path = task.recording or recording  # named as the plan names it, wherever that is
-        if not _turns_matter(recording, task.key.answers):
+        if not seen.takes_turns:
             return seen, _replaying(recording, task.key.answers, task.model, task.base_url, task.bounds.timeout_s), True
     tape = Tape.open(recording, mode=task.mode, keep=True) if recording else None
     if tape is not None:
@@ -208,18 +236,9 @@ def _line(task: Task) -> tuple[Tape | None, Provider, bool]:
 def _recorded(recording: Path, wanted: str) -> Tape:
     """Read once a process: the hash is part of the name, so a changed recording is another one."""
     tape = Tape.open(recording)
-    if hashlib.sha256(recording.read_bytes()).hexdigest()[:16] != wanted:
+    if tape.hash != wanted:
         raise RunError(f"{recording} is not the recording that the run was planned with; start again")
     return tape
-
-
-@lru_cache(maxsize=64)
-def _turns_matter(recording: Path, wanted: str) -> bool:
-    """Whether a request was answered twice in it: then a tape has a place in it, and each case needs its own."""
-    marks = [
-        (one.key, one.source.prompt_hash, one.source.schema_hash) for one in _recorded(recording, wanted).interactions
-    ]
-    return len(set(marks)) != len(marks)
 
 
 @lru_cache(maxsize=64)
@@ -228,14 +247,15 @@ def _replaying(recording: Path, wanted: str, model: str, base_url: str | None, t
     return open_provider(model, base_url=base_url, timeout_s=timeout_s, tape=_recorded(recording, wanted))
 
 
-def _watch(task: Task) -> Watch | None:
+def told_steps(task: Task) -> Watch | None:
+    """What tells the task's listener of each step."""
     tell = task.tell
     if tell is None:
         return None
     return lambda section, step: tell(task.key, section, type(step).__name__)
 
 
-def _outcome(task: Task, result: Result, why: str, kind: str, provenance: str, seconds: float) -> Outcome:
+def _outcome(task: Task, result: Result, why: str, kind: str, provenance: str, seconds: float | None) -> Outcome:
     case = task.case.case
     prices = {task.key.model: task.price} if task.price else None
     bare = Outcome(
@@ -248,19 +268,17 @@ def _outcome(task: Task, result: Result, why: str, kind: str, provenance: str, s
         provenance=provenance,
         finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-    if kind:
+    if kind:  # what there is of a design tells of no expectation which sections it was about
         told = f"no proven design was had ({kind})"
-        return replace(bare, scores=tuple(Score(e.id, e.check, e.level, False, told) for e in case.expectations))
-    scores = score_all(case.expectations, result.design, case.brief, result.evidence, as_of=result.as_of)
-    not_asked = {score.id: section for score in scores if (section := _lacking(score, task.sections))}
+        scores = tuple(Score(e.id, e.check, e.level, False, told) for e in case.expectations)
+        needed = {e.id: sections_of(e) for e in case.expectations}
+    else:
+        scores = score_all(case.expectations, result.design, case.brief, result.evidence, as_of=result.as_of)
+        needed = {score.id: (score.lacks,) for score in scores if score.lacks}
+    left_out = {id_: [name for name in names if name not in task.sections] for id_, names in needed.items()}
+    not_asked = {id_: names[0] for id_, names in left_out.items() if names}
     kept = tuple(score for score in scores if score.id not in not_asked)
     return replace(bare, scores=kept, not_asked=not_asked)
-
-
-def _lacking(score: Score, asked: tuple[SectionName, ...]) -> SectionName:
-    """The section that a score failed for want of, if this run did not ask for it; see `Scene.need`."""
-    left_out = (name for name in SECTIONS if name not in asked)
-    return next((name for name in left_out if score.reason == f"the design has no section {name}"), "")
 
 
 def _likeness(task: Task, result: Result) -> dict[str, float | None]:

@@ -13,9 +13,12 @@ from dbprompt.patch import BrokenItem
 from dbprompt.prompts.prompt import RepairItem
 from dbprompt.session import GaveUp
 
-__all__ = ["JobSettings", "failure", "repair_items"]
+__all__ = ["DEFAULT_PROMPT", "JobSettings", "failure", "repair_items"]
 
 T = TypeVar("T", bound=BaseModel)
+
+DEFAULT_PROMPT = "database_architect"
+"""The family that asks if nobody says which."""
 
 
 @dataclass(frozen=True, slots=True)

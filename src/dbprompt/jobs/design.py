@@ -12,7 +12,7 @@ from dbprompt.checks.base_design import artefacts
 from dbprompt.checks.registry import design_checks
 from dbprompt.checks.settings import RuleSettings
 from dbprompt.checks.subject import Subject
-from dbprompt.errors import AnswerError, AskError, Problem, VariableError
+from dbprompt.errors import AnswerError, AskError, EngineError, Problem, VariableError
 from dbprompt.evidence import Evidence, Report, Status, Tier, Verdict
 from dbprompt.jobs.base import JobSettings, failure, repair_items
 from dbprompt.jobs.known import known_names
@@ -20,7 +20,7 @@ from dbprompt.ladder import climb
 from dbprompt.messages import Origin, OutputSchema
 from dbprompt.plans import plan_queries
 from dbprompt.prompts.from_brief import fill_from_brief
-from dbprompt.prompts.prompt import Prompt
+from dbprompt.prompts.prompt import Filled, Prompt
 from dbprompt.proofs import PROOFS
 from dbprompt.render.postgres import outline
 from dbprompt.result import Result, TurnUsage
@@ -37,7 +37,7 @@ class DesignJob:
     Args:
         prompt: the family that asks.
         brief: what the user knows; None if `variables` say it.
-        variables: values for the prompt's slots; they go before what the brief fills.
+        filled: the prompt with its values: those that were given go before what the brief fills.
         sections: which to ask for; the prompt's sections by default.
         start: sections that are there already. They are checked first and asked for only where they fail.
         rules: which rules count, and how much.
@@ -45,7 +45,7 @@ class DesignJob:
 
     prompt: Prompt
     brief: Brief | None
-    variables: Mapping[str, object]
+    filled: Filled
     settings: JobSettings
     sections: tuple[SectionName, ...]
     provenance: str
@@ -85,19 +85,19 @@ class DesignJob:
         if strangers:
             known = f"there is no such section; write one of {', '.join(SECTIONS)}"
             raise VariableError("sections", [Problem("sections", repr(name), known) for name in strangers])
-        filled = {**(fill_from_brief(prompt.variables, brief) if brief else {}), **(variables or {})}
-        prompt.parse(filled)
+        capacity = capacity_of(brief) if brief else None
+        told = {**(fill_from_brief(prompt.variables, brief, capacity) if brief else {}), **(variables or {})}
         return cls(
             prompt=prompt,
             brief=brief,
-            variables=filled,
+            filled=prompt.filled(told),
             settings=settings,
             sections=tuple(name for name in SECTIONS if name in asked),
             provenance=provenance,
             start=start or DatabaseDesign(),
             as_of=as_of or date.today(),
             rules=RuleSettings.of(ignore, severity, base=wished),
-            _capacity=capacity_of(brief) if brief else None,
+            _capacity=capacity,
         )
 
     def ready(self) -> tuple[SectionName, ...]:
@@ -112,7 +112,7 @@ class DesignJob:
         """The conversation for one section. A repair follows the same messages, which a provider has in its cache."""
         basis = self.design.only(all_needs(name))  # the same request, whatever else is finished by now
         schema = output_schema(SECTIONS[name], name, known_names(name, basis, self.brief))
-        messages = self.prompt.render_turn(name, self.variables, design_so_far=outline(basis))
+        messages = self.filled.turn(name, design_so_far=outline(basis))
         return Session(
             output=SECTIONS[name],
             messages=messages,
@@ -154,6 +154,7 @@ class DesignJob:
 
         Raises:
             AskError: a section was given up, or could not be asked for; `partial` holds everything that was finished.
+            EngineError: an engine failed by itself; `partial` as well.
         """
         errors: list[BaseException] = []
         for session, end in zip(sessions, ends, strict=True):
@@ -161,10 +162,14 @@ class DesignJob:
                 errors.append(end)
             elif (given_up := self._finish(session.origin.section, session, end)) is not None:
                 errors.append(given_up)
-        for error in errors:
-            if isinstance(error, AskError):
-                error.partial = self.result()
-            raise error
+        if not errors:
+            return
+        first, *others = errors
+        for other in others:
+            first.add_note(f"In the same wave: {other}")
+        if isinstance(first, AskError | EngineError):
+            first.partial = self.result()
+        raise first
 
     def _finish(
         self, name: SectionName, session: Session[Section], end: Done[Section] | GaveUp[Section]

@@ -1,8 +1,8 @@
 """What differs between two versions of a prompt, and how much that breaks for who uses it.
 
 Major: a caller's variables or a reader's typed answers may stop fitting. Minor: the model is told something else.
-Patch: the words are the same but for blanks, punctuation or capitals. A small change of words could be either minor or
-patch: no program can tell, so it says that it cannot.
+Patch: the words are the same but for blanks, punctuation or capitals; a sign that compares or reckons is no
+punctuation. A small change of words could be either minor or patch: no program can tell, so it says that it cannot.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ __all__ = ["Difference", "Level", "differences", "level_of"]
 
 _WORD = re.compile(r"\w+")
 _WEIGHTY = re.compile(
-    r"\{[{%].*?[%}]\}|`[^`]*`|\b(?:no|not|never|none|nothing|only|must|may|always|all|every|at most)\b|\d"
+    r"\{[{%].*?[%}]\}|`[^`]*`"
+    r"|[<>=≤≥≠≈~±+^%/]|!=|-(?=[\d.])|\d[\d.,]*\d|\d"
+    r"|\b(?:no|not|never|none|nothing|only|must|may|always|all|every|at most)\b"
 )
 _SMALL = 0.97
 

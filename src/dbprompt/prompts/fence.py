@@ -35,7 +35,9 @@ def fence(text: str, label: str) -> str:
 
 def neutral(text: str) -> str:
     """The text without hidden characters, with our tags and the control tokens of chat templates broken up."""
-    seen = "".join(char for char in text.translate(_LIKE_LESS) if char in "\n\t" or not _hidden(char))
+    seen = text.translate(_LIKE_LESS)
+    if not seen.replace("\n", "").replace("\t", "").isprintable():  # nothing that can be printed is hidden
+        seen = "".join(char for char in seen if char in "\n\t" or not _hidden(char))
     seen = _OURS.sub(r"(\1", seen)
     return _BRACKETED.sub(lambda found: found[0] + " ", _TOKEN.sub(lambda found: _apart(found[0]), seen))
 

@@ -7,7 +7,7 @@ import json
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.resources.abc import Traversable
 from typing import Annotated, Any, TypeAlias
 
@@ -113,6 +113,7 @@ class PromptFolder:
 
     settings: Settings
     templates: Mapping[str, str]
+    _turn_hashes: dict[str, str] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def file_hashes(self) -> dict[str, str]:
@@ -131,8 +132,15 @@ class PromptFolder:
 
     def turn_hash(self, section: str) -> str:
         """sha256 over all that one section's turn is made of: everything but the other sections' own templates."""
+        if section not in self._turn_hashes:
+            self._turn_hashes[section] = self._hashed_turn(section)
+        return self._turn_hashes[section]
+
+    def _hashed_turn(self, section: str) -> str:
         others = {f"sections/{name}{SUFFIX}" for name in self.settings.sections if name != section}
         parts = {path: text for path, text in self.templates.items() if path not in others}
+        while named := {path for path in others - set(parts) if any(path in text for text in parts.values())}:
+            parts |= {path: self.templates[path] for path in named}  # a section that includes another one's template
         settings = self._settings(frozenset({"sections"}))
         return _sha256(json.dumps({"prompt.toml": settings, **parts}, sort_keys=True))
 

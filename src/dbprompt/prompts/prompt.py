@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from importlib.resources.abc import Traversable
 from typing import Self
 
@@ -13,7 +14,7 @@ from dbprompt.prompts.folder import SUFFIX, PromptFolder, Scalar, read_folder
 from dbprompt.prompts.templates import Templates
 from dbprompt.prompts.variables import Values, Variable, parse_variables
 
-__all__ = ["Prompt", "RepairItem", "render_default_repair"]
+__all__ = ["Filled", "Prompt", "RepairItem", "render_default_repair"]
 
 SYSTEM, CONTEXT, ALONE, REPAIR = (f"{name}{SUFFIX}" for name in ("system", "context", "alone", "repair"))
 _ASK_INPUTS = frozenset({"section", "design_so_far"})
@@ -149,8 +150,15 @@ class Prompt:
             design_so_far: the finished sections as text that we wrote from the typed design, such as DDL.
         """
         self._known_section(section)
-        values = self.parse(variables)
-        return (*self._prefix(values), Message(Role.USER, self._ask(section, values, design_so_far)))
+        return self.filled(variables).turn(section, design_so_far=design_so_far)
+
+    def filled(self, variables: Mapping[str, object]) -> Filled:
+        """The prompt with a caller's values read once, for all of its turns.
+
+        Raises:
+            VariableError: with every problem at once.
+        """
+        return Filled(self, self.parse(variables))
 
     def turn_hash(self, section: str) -> str:
         """sha256 of what the turns of one section are made of; a recording of them stays good while it does."""
@@ -203,6 +211,24 @@ class Prompt:
         if path == SYSTEM:
             wrong += [f"{path}: {name} is text of a user; keep it out" for name in sorted(audit.names & untrusted)]
         return wrong + [f"{leak}: prints text of a user without 'fenced'" for leak in audit.leaks]
+
+
+@dataclass(frozen=True)
+class Filled:
+    """A prompt with its values: the prefix that all turns share is rendered once."""
+
+    prompt: Prompt
+    values: Values
+
+    def turn(self, section: str, *, design_so_far: str = "") -> tuple[Message, ...]:
+        """See `Prompt.render_turn`."""
+        self.prompt._known_section(section)
+        ask = self.prompt._ask(section, self.values, design_so_far)
+        return (*self._prefix, Message(Role.USER, ask))
+
+    @cached_property
+    def _prefix(self) -> tuple[Message, ...]:
+        return self.prompt._prefix(self.values)
 
 
 def render_default_repair(items: Sequence[RepairItem]) -> tuple[Message, ...]:

@@ -12,6 +12,7 @@ from dbprompt.providers.retry import RetryPolicy, Wait, asend, send
 from dbprompt.providers.scripted import AsyncScriptedProvider, ScriptedProvider
 
 if TYPE_CHECKING:
+    from dbprompt.providers.base_batch import BatchApi
     from dbprompt.providers.tape import Tape
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "Wait",
     "asend",
     "open_async_provider",
+    "open_batch_api",
     "open_provider",
     "send",
 ]
@@ -122,6 +124,37 @@ def open_async_provider(
                 return AsyncCompatibleProvider(aim.settings, transport)
             case other:
                 assert_never(other)
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(error.name or aim.api) from error
+
+
+def open_batch_api(
+    model: str,
+    *,
+    base_url: str | None = None,
+    api_key: str | None = None,
+    timeout_s: float = 600.0,
+    temperature: float | None = None,
+    response_format: ResponseFormat | None = None,
+) -> BatchApi:
+    """The batch API of a model; the options are those of `open_provider`."""
+    aim = _aim(
+        model,
+        base_url=base_url,
+        api_key=api_key,
+        timeout_s=timeout_s,
+        tape=None,
+        temperature=temperature,
+        response_format=response_format,
+    )
+    try:
+        if aim.api == "anthropic":
+            from dbprompt.providers.anthropic_batch import AnthropicBatches
+
+            return AnthropicBatches(aim.settings)
+        from dbprompt.providers.openai_batch import OpenAIBatches
+
+        return OpenAIBatches(aim.settings, chat=aim.api == "compatible")
     except ModuleNotFoundError as error:
         raise MissingExtraError(error.name or aim.api) from error
 

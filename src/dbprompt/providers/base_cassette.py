@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -20,7 +21,19 @@ from dbprompt.errors import RecordingError
 from dbprompt.messages import Json
 from dbprompt.providers.base import Sending
 
-__all__ = ["Headers", "Interaction", "Provenance", "Source", "key_of", "likeness", "read", "what_changed", "write"]
+__all__ = [
+    "Cassette",
+    "Headers",
+    "Interaction",
+    "Provenance",
+    "Source",
+    "key_of",
+    "likeness",
+    "load",
+    "read",
+    "what_changed",
+    "write",
+]
 
 Provenance: TypeAlias = Literal["model", "authored"]
 Headers: TypeAlias = Mapping[str, str]
@@ -51,7 +64,7 @@ class Source:
         return f"{name}{mark}" + (f" {self.section}" if self.section else "")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Interaction:
     """One request and its final response."""
 
@@ -64,7 +77,7 @@ class Interaction:
     answer: str
     source: Source
 
-    @property
+    @cached_property
     def key(self) -> str:
         """What a request has to equal to be answered by this."""
         return key_of(self.method, self.uri, self.body)
@@ -92,15 +105,40 @@ def key_of(method: str, uri: str, body: str) -> str:
     """sha256 of method, path and canonical JSON body: no host, no headers."""
     path = uri.split("://", 1)[-1]
     path = path[path.find("/") :].split("?", 1)[0] if "/" in path else "/"
+    return hashlib.sha256(f"{method.upper()}\n{path}\n{_canonical(body)}".encode()).hexdigest()
+
+
+@lru_cache(maxsize=128)
+def _canonical(body: str) -> str:
+    """The body as canonical JSON; a request that is worded as its recording is not read a second time."""
     with suppress(ValueError):
-        body = json.dumps(json.loads(body), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(f"{method.upper()}\n{path}\n{body}".encode()).hexdigest()
+        return json.dumps(json.loads(body), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return body
+
+
+@dataclass(frozen=True, slots=True)
+class Cassette:
+    """A cassette file as it was read.
+
+    Args:
+        hash: 16 digits of the sha256 of the file.
+        interactions: in the order of the file.
+    """
+
+    hash: str = ""
+    interactions: tuple[Interaction, ...] = ()
 
 
 def read(path: Path) -> tuple[Interaction, ...]:
     """The interactions of a cassette file; a `RecordingError` names what is wrong with it."""
+    return load(path).interactions
+
+
+def load(path: Path) -> Cassette:
+    """A cassette file with its hash; a `RecordingError` names what is wrong with it."""
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        content = path.read_bytes()
+        data = json.loads(content.decode("utf-8"))
     except FileNotFoundError:
         raise RecordingError(f"There is no recording {path}: record one first (mode 'record').") from None
     except (OSError, ValueError) as error:
@@ -108,16 +146,19 @@ def read(path: Path) -> tuple[Interaction, ...]:
     if not isinstance(data, dict) or data.get("version") != FORMAT or not isinstance(data.get("interactions"), list):
         raise RecordingError(f"{path} is not a cassette of format {FORMAT}: it needs `version` and `interactions`.")
     try:
-        return tuple(_interaction(item) for item in data["interactions"])
+        interactions = tuple(_interaction(item) for item in data["interactions"])
     except (KeyError, TypeError, AttributeError, IndexError) as error:
         raise RecordingError(f"{path} holds an interaction without {error}; vcrpy's format 1 needs it.") from error
+    return Cassette(hashlib.sha256(content).hexdigest()[:16], interactions)
+
+
+_KNOWN = frozenset(each.name for each in fields(Source))
 
 
 def _interaction(item: dict[str, dict[str, Json]]) -> Interaction:
     request, response, told = item["request"], item["response"], item.get("dbprompt") or {}
     status, headers, body = response["status"], response["headers"], response["body"]
     assert isinstance(status, dict) and isinstance(headers, dict) and isinstance(body, dict)  # noqa: S101
-    known = {each.name for each in fields(Source)}
     return Interaction(
         method=str(request["method"]),
         uri=str(request["uri"]),
@@ -126,7 +167,7 @@ def _interaction(item: dict[str, dict[str, Json]]) -> Interaction:
         reason=str(status["message"] or ""),
         headers={name: str(value[0] if isinstance(value, list) else value) for name, value in headers.items()},
         answer=str(body["string"] or ""),
-        source=Source(**{name: str(value) for name, value in told.items() if name in known}),
+        source=Source(**{name: str(value) for name, value in told.items() if name in _KNOWN}),
     )
 
 

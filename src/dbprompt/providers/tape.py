@@ -13,12 +13,13 @@ import httpx2
 from dbprompt.errors import NoRecordingError
 from dbprompt.providers.base import Sending, current_sending, without_key
 from dbprompt.providers.base_cassette import (
+    Cassette,
     Interaction,
     Provenance,
     Source,
     key_of,
     likeness,
-    read,
+    load,
     what_changed,
     write,
 )
@@ -46,16 +47,16 @@ class Tape:
     """
 
     def __init__(
-        self, path: Path, mode: Mode, provenance: Provenance, inner: AnyTransport | None, kept: Iterable[Interaction]
+        self, path: Path, mode: Mode, provenance: Provenance, inner: AnyTransport | None, kept: Cassette
     ) -> None:
-        self.path, self.mode, self.provenance = path, mode, provenance
+        self.path, self.mode, self.provenance, self.hash = path, mode, provenance, kept.hash
         self._inner = inner
         self._lock = threading.Lock()
         self._recorded: list[Interaction] = []
         self._lines: list[str] = []
         self._by_mark: dict[Mark, list[Interaction]] = {}
         self._played: dict[Mark, int] = {}
-        for interaction in kept:
+        for interaction in kept.interactions:
             self._add(interaction)
 
     @classmethod
@@ -79,13 +80,19 @@ class Tape:
         """
         path = Path(path)
         reads = mode == "replay" or (mode == "record" and keep and path.exists())
-        return cls(path, mode, provenance, inner, read(path) if reads else ())
+        return cls(path, mode, provenance, inner, load(path) if reads else Cassette())
 
     @property
     def interactions(self) -> tuple[Interaction, ...]:
         """What the tape holds, in the order in which it was recorded."""
         with self._lock:
             return tuple(self._recorded)
+
+    @property
+    def takes_turns(self) -> bool:
+        """Whether a request was answered more than once: then the tape has a place in it, and is for one run only."""
+        with self._lock:
+            return any(len(same) > 1 for same in self._by_mark.values())
 
     def transport(self) -> httpx2.BaseTransport:
         """The tape for a plain HTTP client."""
@@ -137,7 +144,8 @@ class Tape:
 
     def _add(self, interaction: Interaction) -> None:
         self._recorded.append(interaction)
-        self._lines.append(interaction.to_json())
+        if self.mode == "record":
+            self._lines.append(interaction.to_json())
         self._by_mark.setdefault(_mark_of(interaction), []).append(interaction)
 
     def _mark(self, key: str, sending: Sending | None) -> Mark:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -91,7 +92,23 @@ def output_schema(model: type[BaseModel], name: str | None = None, known: Known 
     Providers' strict modes ask for this; what is optional in Python is nullable here. A `default` says which properties
     may be left out where a server allows it.
     """
-    return OutputSchema(name or model.__name__, cast("Mapping[str, Json]", _strict(_schema(model), known or Known())))
+    told, text = known or Known(), _schema_text(model)  # what the schema does not speak of makes no other schema
+    names = tuple((kind, given) for kind, given in told.names.items() if f'"{kind}"' in text)
+    most = tuple((name, count) for name, count in told.most.items() if f'"{name}"' in text)
+    return _output_schema(model, name or model.__name__, names, most)
+
+
+@lru_cache(maxsize=256)
+def _output_schema(
+    model: type[BaseModel], name: str, names: tuple[tuple[str, tuple[str, ...]], ...], most: tuple[tuple[str, int], ...]
+) -> OutputSchema:
+    """Made once for a model and what it may name; callers share it and never change it."""
+    return OutputSchema(name, cast("Mapping[str, Json]", _strict(_schema(model), Known(dict(names), dict(most)))))
+
+
+@lru_cache(maxsize=128)
+def _schema_text(model: type[BaseModel]) -> str:
+    return json.dumps(_schema(model))
 
 
 @lru_cache(maxsize=128)

@@ -14,9 +14,9 @@ from dbprompt.evals.expectations import SHAPES, Expectation
 from dbprompt.evals.scorers import access, dialect, layout, migration, operations, refusals, safety, schema
 from dbprompt.evals.scorers.base import Scene, Score, settle
 from dbprompt.evidence import Evidence
-from dbprompt.sections import DatabaseDesign
+from dbprompt.sections import DatabaseDesign, SectionName
 
-__all__ = ["NOT_YET", "SCORED", "Score", "not_scored", "score", "score_all"]
+__all__ = ["NOT_YET", "SCORED", "Score", "not_scored", "score", "score_all", "sections_of"]
 
 _SCORERS = {
     **schema.SCORERS,
@@ -39,6 +39,12 @@ NOT_YET = frozenset(SHAPES) - SCORED
 def not_scored(expectations: Iterable[Expectation]) -> tuple[Expectation, ...]:
     """Those that would stop `score_all`."""
     return tuple(one for one in expectations if one.check not in SCORED)
+
+
+def sections_of(expectation: Expectation) -> tuple[SectionName, ...]:
+    """The sections that a score may depend on: if one of them was not asked for, the expectation may not have been."""
+    found = _SCORERS.get(expectation.check)
+    return found.needs(expectation) if found else ()
 
 
 def score(
@@ -87,4 +93,4 @@ def _score(expectation: Expectation, scene: Scene) -> Score:
             f"typed design is made for. Drop it from the case, or score it by hand.",
             known=sorted(SCORED),
         )
-    return settle(expectation, found(expectation, scene))
+    return settle(expectation, found.looks(expectation, scene))

@@ -49,6 +49,7 @@ def _index_for_query(expectation: OfQuery, scene: Scene) -> Iterator[Look]:
         if found:
             yield good(_where(scene, found[0], place), f"{found[0]} of {place.table.name} serves {need.id}")
         else:
+            scene.need(scene.design.indexes, "indexes")
             lacks = f"no index or key of {place.table.name} starts with {want.suggestion}; it has: {have}"
             yield bad(f"/schema{place.where}", lacks)
 
@@ -105,6 +106,7 @@ def _index_method(expectation: IndexMethod, scene: Scene) -> Iterator[Look]:
         if found:
             yield good(_where(scene, found[0], place), f"{found[0].method} {found[0]} of {place.table.name}")
         else:
+            scene.need(scene.design.indexes, "indexes")
             lacks = (
                 f"{place.table.name} has no {' or '.join(expectation.method_any)} index on {', '.join(sorted(columns))}"
             )
@@ -137,17 +139,19 @@ def _covers(longer: Access, way: Access) -> bool:
 
 
 def _max_secondary_indexes(expectation: MaxSecondaryIndexes, scene: Scene) -> Iterator[Look]:
+    section = scene.need(scene.design.indexes, "indexes")
     for place in scene.places(expectation.entity):
-        ways = [way for way in accesses(place.table, scene.design.indexes) if way.name != "primary key"]
+        ways = [way for way in accesses(place.table, section) if way.name != "primary key"]
         said = f"{place.table.name} has {len(ways)} indexes beside its primary key; at most {expectation.max}"
         yield Look(f"/schema{place.where}", len(ways) <= expectation.max, said)
 
 
 def _tenant_leads(expectation: TenantLeads, scene: Scene) -> Iterator[Look]:
+    section = scene.need(scene.design.indexes, "indexes")
     for at, table in enumerate(scene.schema.tables):
         place = Place(at, table)
         tenant = _tenant_columns(expectation, scene, place)
-        for way in accesses(table, scene.design.indexes) if tenant else ():
+        for way in accesses(table, section) if tenant else ():
             if len(way.keys) == 1 and (not way.unique or _is_surrogate(table, way)):
                 continue
             leads = bool(way.keys[0].columns & tenant) and way.keys[0].plain
@@ -198,6 +202,7 @@ _NAMES = {
 
 def _queries_valid(expectation: WholeDesign, scene: Scene) -> Iterator[Look]:
     queries = scene.need(scene.design.queries, "queries").queries
+    scene.need(scene.design.schema, "schema")  # no name can be told from another without it
     wrong = [one for one in statements(scene.subject("queries")).findings if one.code in _NAMES]
     for finding in wrong:
         yield bad(f"/queries{finding.where}", finding.message)
@@ -240,15 +245,15 @@ def _consistency(expectation: Consistency, scene: Scene) -> Iterator[Look]:
 
 
 SCORERS: dict[str, Scorer] = {
-    "index_for_query": scorer(OfQuery, _index_for_query, reads_sql=True),
-    "planner_uses_index": scorer(OfQuery, planner_uses_index, reads_sql=True),
-    "index_method": scorer(IndexMethod, _index_method, reads_sql=True),
-    "no_redundant_index": scorer(WholeDesign, _no_redundant_index, reads_sql=True),
-    "max_secondary_indexes": scorer(MaxSecondaryIndexes, _max_secondary_indexes, reads_sql=True),
-    "tenant_leads": scorer(TenantLeads, _tenant_leads, reads_sql=True),
-    "query_present": scorer(OfQueries, _query_present),
-    "queries_valid": scorer(WholeDesign, _queries_valid, reads_sql=True),
-    "keyset_pagination": scorer(OfQuery, keyset_pagination, reads_sql=True),
-    "bounded": scorer(OfQueries, _bounded, reads_sql=True),
-    "consistency": scorer(Consistency, _consistency),
+    "index_for_query": scorer(OfQuery, _index_for_query, ("schema", "indexes"), reads_sql=True),
+    "planner_uses_index": scorer(OfQuery, planner_uses_index, ("schema", "indexes", "queries"), reads_sql=True),
+    "index_method": scorer(IndexMethod, _index_method, ("schema", "indexes"), reads_sql=True),
+    "no_redundant_index": scorer(WholeDesign, _no_redundant_index, ("schema", "indexes"), reads_sql=True),
+    "max_secondary_indexes": scorer(MaxSecondaryIndexes, _max_secondary_indexes, ("schema", "indexes"), reads_sql=True),
+    "tenant_leads": scorer(TenantLeads, _tenant_leads, ("schema", "indexes"), reads_sql=True),
+    "query_present": scorer(OfQueries, _query_present, ("queries",)),
+    "queries_valid": scorer(WholeDesign, _queries_valid, ("schema", "queries"), reads_sql=True),
+    "keyset_pagination": scorer(OfQuery, keyset_pagination, ("schema", "indexes", "queries"), reads_sql=True),
+    "bounded": scorer(OfQueries, _bounded, ("schema", "queries"), reads_sql=True),
+    "consistency": scorer(Consistency, _consistency, ("queries", "scaling", "caching")),
 }

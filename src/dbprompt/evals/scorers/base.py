@@ -26,11 +26,13 @@ from dbprompt.sections.queries import Query
 from dbprompt.sections.schema import Column, Schema, Table
 
 __all__ = [
+    "Lacking",
     "Look",
     "NotHeld",
     "Scene",
     "Score",
     "Scorer",
+    "Sections",
     "bad",
     "column_pointer",
     "good",
@@ -56,6 +58,7 @@ class Score:
         passed: whether the design meets it.
         reason: what was found, or what is missing.
         where: JSON pointers into the design: what is wrong, or what was looked at.
+        lacks: the section that the design has not, and without which nobody can tell.
     """
 
     id: str
@@ -64,6 +67,7 @@ class Score:
     passed: bool
     reason: str
     where: tuple[str, ...] = ()
+    lacks: SectionName = ""
 
     def __str__(self) -> str:
         """One line."""
@@ -93,6 +97,14 @@ class NotHeld(Exception):
     """The design does not hold what an expectation is about: it fails, whatever else is right."""
 
 
+class Lacking(NotHeld):
+    """The design lacks a section: what is not there can be neither right nor wrong."""
+
+    def __init__(self, section: SectionName) -> None:
+        self.section = section
+        super().__init__(f"the design has no section {section}")
+
+
 @dataclass(frozen=True, slots=True)
 class Scene:
     """What a scorer looks at.
@@ -113,7 +125,7 @@ class Scene:
     def need(self, section: S | None, name: SectionName) -> S:
         """A section that has to be there."""
         if section is None:
-            raise NotHeld(f"the design has no section {name}")
+            raise Lacking(name)
         return section
 
     @property
@@ -166,20 +178,42 @@ def column_pointer(place: Place, column: Column) -> str:
     return f"/schema{place.where}/columns/{place.table.columns.index(column)}"
 
 
-Scorer: TypeAlias = Callable[[Expectation, Scene], Iterator[Look]]
+Sections: TypeAlias = tuple[SectionName, ...]
 
 
-def scorer(shape: type[E], looks: Callable[[E, Scene], Iterable[Look]], *, reads_sql: bool = False) -> Scorer:
+@dataclass(frozen=True, slots=True)
+class Scorer:
+    """How expectations of one kind are scored.
+
+    Args:
+        looks: at a design.
+        needs: the sections that it may look into: without one of them, nobody may be able to tell.
+    """
+
+    looks: Callable[[Expectation, Scene], Iterator[Look]]
+    needs: Callable[[Expectation], Sections]
+
+
+def scorer(
+    shape: type[E],
+    looks: Callable[[E, Scene], Iterable[Look]],
+    needs: Sections | Callable[[E], Sections],
+    *,
+    reads_sql: bool = False,
+) -> Scorer:
     """A scorer for expectations of one shape. `reads_sql`: it cannot do without PostgreSQL's grammar."""
 
-    def run(expectation: Expectation, scene: Scene) -> Iterator[Look]:
+    def of_shape(expectation: Expectation) -> E:
         if not isinstance(expectation, shape):
             raise TypeError(f"{expectation.check} has the shape {type(expectation).__name__}, not {shape.__name__}")
+        return expectation
+
+    def look(expectation: Expectation, scene: Scene) -> Iterator[Look]:
         if reads_sql and grammar() is None:
             raise MissingExtraError("postgast", "postgres")
-        yield from looks(expectation, scene)
+        yield from looks(of_shape(expectation), scene)
 
-    return run
+    return Scorer(look, lambda one: needs if isinstance(needs, tuple) else needs(of_shape(one)))
 
 
 def settle(expectation: Expectation, looks: Iterator[Look]) -> Score:
@@ -187,6 +221,10 @@ def settle(expectation: Expectation, looks: Iterator[Look]) -> Score:
     taken: list[Look] = []
     try:
         taken.extend(looks)
+    except Lacking as missing:
+        if all(look.is_good for look in taken):  # else it is wrong, whatever that section would say
+            lacks = missing.section
+            return Score(expectation.id, expectation.check, expectation.level, False, str(missing), lacks=lacks)
     except NotHeld as missing:
         return Score(expectation.id, expectation.check, expectation.level, False, str(missing))
     wrong = [look for look in taken if not look.is_good]

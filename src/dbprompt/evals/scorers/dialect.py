@@ -52,4 +52,4 @@ def _run(scene: Scene) -> Iterator[Look]:
             yield Look(verdict.where, verdict.status is Status.PASSED, said)
 
 
-SCORERS: dict[str, Scorer] = {"dialect_valid": scorer(WholeDesign, _dialect_valid)}
+SCORERS: dict[str, Scorer] = {"dialect_valid": scorer(WholeDesign, _dialect_valid, ("schema",))}

@@ -147,6 +147,8 @@ def _rollup(expectation: Rollup, scene: Scene) -> Iterator[Look]:
                 yield good(where, f"{called} keeps {place.table.name} by {', '.join(sorted(grains))}")
                 break
         else:
+            scene.need(views, "views")  # one that was not asked for may hold it
+            scene.need(upkeep, "upkeep")
             lacks = f"nothing keeps {place.table.name} aggregated by {' or '.join(expectation.grain_any)}"
             yield bad("/views/views", lacks)
 
@@ -189,10 +191,10 @@ def _size_bound(expectation: SizeBound, scene: Scene) -> Iterator[Look]:
 
 
 SCORERS: dict[str, Scorer] = {
-    "partitioned_by": scorer(PartitionedBy, _partitioned_by),
-    "partition_automation": scorer(OfEntity, _partition_automation),
-    "retention": scorer(Retention, _retention),
-    "compress_after": scorer(CompressAfter, _compress_after, reads_sql=True),
-    "rollup": scorer(Rollup, _rollup, reads_sql=True),
-    "size_bound": scorer(SizeBound, _size_bound),
+    "partitioned_by": scorer(PartitionedBy, _partitioned_by, ("schema",)),
+    "partition_automation": scorer(OfEntity, _partition_automation, ("schema", "upkeep")),
+    "retention": scorer(Retention, _retention, ("schema", "lifecycle", "upkeep")),
+    "compress_after": scorer(CompressAfter, _compress_after, ("schema", "upkeep"), reads_sql=True),
+    "rollup": scorer(Rollup, _rollup, ("schema", "views", "upkeep"), reads_sql=True),
+    "size_bound": scorer(SizeBound, _size_bound, ("schema",)),
 }

@@ -28,10 +28,14 @@ class Reading:
     """What the statements of a script do, in the words of the format.
 
     Attributes:
+        partitioned: tables that hold no rows themselves: an index ON ONLY one of them is built over nothing.
         does: everything that was seen, wanted or not.
+        unread: statements that could not be read, and why: nobody knows what they do.
     """
 
+    partitioned: frozenset[str] = frozenset()
     does: set[str] = field(default_factory=set)
+    unread: list[str] = field(default_factory=list)
     _made: set[str] = field(default_factory=set)
     _not_valid: dict[str, tuple[str, str]] = field(default_factory=dict)
     _known_not_null: set[tuple[str, str]] = field(default_factory=set)
@@ -39,7 +43,10 @@ class Reading:
     def read(self, sql: str, *, deprecated: bool = False) -> None:
         """One statement. `deprecated`: what it drops was said to go, and nothing that runs needs it any more."""
         parsed = statements(sql)
-        for statement in () if isinstance(parsed, Broken) else parsed:
+        if isinstance(parsed, Broken):
+            self.unread.append(f"{' '.join(sql.split())[:60]!r} ({parsed})")
+            return
+        for statement in parsed:
             self._statement(statement, deprecated)
 
     def _statement(self, node: Node, deprecated: bool) -> None:
@@ -48,7 +55,7 @@ class Reading:
         elif node.kind == "IndexStmt":
             if node.fields.get("concurrent"):
                 self.does.add("concurrent_index")
-            elif _name(node) not in self._made:
+            elif _name(node) not in self._made and not self._holds_nothing(node):
                 self.does.add("blocking_index")
         elif node.kind == "VariableSetStmt" and node.text("name") == "lock_timeout":
             self.does.add("lock_timeout")
@@ -67,6 +74,11 @@ class Reading:
         elif node.kind == "AlterTableStmt" and _name(node) not in self._made:
             for command in node.nodes("cmds"):
                 self._command(command, _name(node), deprecated)
+
+    def _holds_nothing(self, node: Node) -> bool:
+        """ON ONLY a partitioned table; the grammar says `inh` where the partitions are meant too."""
+        relation = node.node("relation")
+        return relation is not None and not relation.has("inh") and _name(node) in self.partitioned
 
     def _drop(self, node: Node, deprecated: bool) -> None:
         names = {words(one.nodes("items"))[-1] for one in node.nodes("objects") if one.kind == "List"}
@@ -113,9 +125,9 @@ def _options(node: Node) -> set[str]:
     return {one.text("defname").lower() for one in find(node, "DefElem")}
 
 
-def read_steps(steps: Iterable[Step]) -> Reading:
+def read_steps(steps: Iterable[Step], partitioned: Iterable[str] = ()) -> Reading:
     """What the steps of a migration do. A step that waits for a release drops what nothing needs any more."""
-    reading = Reading()
+    reading = Reading(frozenset(partitioned))
     for step in steps:
         for sql in step.up:
             reading.read(sql, deprecated=bool(step.after))
@@ -126,6 +138,7 @@ def read_steps(steps: Iterable[Step]) -> Reading:
 
 def _migration_safe(expectation: MigrationSafe, scene: Scene) -> Iterator[Look]:
     scene.need(scene.design.migrations, "migrations")
+    partitioned = {table.name for table in scene.schema.tables if table.partitioning}
     planned = planned_changes(scene.design, as_of=scene.as_of, version=target_major(scene.brief))
     steps: list[Step] = []
     for one in planned:
@@ -135,7 +148,10 @@ def _migration_safe(expectation: MigrationSafe, scene: Scene) -> Iterator[Look]:
         steps += one.steps
     if not steps:
         return
-    does = read_steps(steps).does
+    reading = read_steps(steps, partitioned)
+    does = reading.does
+    for text in reading.unread:
+        yield bad("/migrations/changes", f"a statement of the script cannot be read: {text}")
     wrong = [what for what in expectation.forbid_all if what in does]
     met = [what for what in expectation.require_any if what in does]
     said = f"the script does {', '.join(sorted(does)) or 'nothing of note'}"
@@ -145,4 +161,6 @@ def _migration_safe(expectation: MigrationSafe, scene: Scene) -> Iterator[Look]:
         yield Look("/migrations/changes", bool(met), said if met else lacks)
 
 
-SCORERS: dict[str, Scorer] = {"migration_safe": scorer(MigrationSafe, _migration_safe, reads_sql=True)}
+SCORERS: dict[str, Scorer] = {
+    "migration_safe": scorer(MigrationSafe, _migration_safe, ("schema", "migrations"), reads_sql=True)
+}

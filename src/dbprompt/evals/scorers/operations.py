@@ -17,7 +17,7 @@ from dbprompt.evals.expectations import (
     Replicas,
     WholeDesign,
 )
-from dbprompt.evals.scorers.base import Look, Scene, Scorer, bad, good, scorer
+from dbprompt.evals.scorers.base import Look, Scene, Scorer, Sections, bad, good, scorer
 from dbprompt.machines.recovery import recovery
 from dbprompt.sections.caching import CachedThing
 from dbprompt.sections.monitoring import Alert, Metric
@@ -50,6 +50,19 @@ _DATABASES = {
 }  # fmt: skip
 _NOT = re.compile(r"\b(no|not|never|without|avoid\w*|instead of|rather than|against)\b[^.;]*$", re.IGNORECASE)
 _PER_TABLE = re.compile(r"(micro)?service[s]?\s+(per|for each|for every)\s+(table|entity)", re.IGNORECASE)
+
+
+_STANDS_IN: dict[str, Sections] = {
+    "sharding": ("scaling",),
+    "read_replica": ("infrastructure",),
+    "microservice_per_table": ("selection", "scaling"),
+}
+
+
+def _decided_in(expectation: NotUsed) -> Sections:
+    """The sections in which the features would stand."""
+    found = (name for feature in expectation.features_all for name in _STANDS_IN.get(feature, ("selection",)))
+    return tuple(dict.fromkeys(found))
 
 
 def _not_used(expectation: NotUsed, scene: Scene) -> Iterator[Look]:
@@ -242,13 +255,13 @@ def _stems(text: str) -> list[str]:
 
 
 SCORERS: dict[str, Scorer] = {
-    "engine_for_role": scorer(EngineForRole, _engine_for_role),
-    "not_used": scorer(NotUsed, _not_used),
-    "cache_policy": scorer(CachePolicy, _cache_policy),
-    "capacity": scorer(CapacityFigure, _capacity),
-    "replicas": scorer(Replicas, _replicas),
-    "backup": scorer(BackupPlan, _backup),
-    "pooling": scorer(WholeDesign, _pooling),
-    "alerts": scorer(Alerts, _alerts),
-    "flagged": scorer(Flagged, _flagged),
+    "engine_for_role": scorer(EngineForRole, _engine_for_role, ("selection",)),
+    "not_used": scorer(NotUsed, _not_used, _decided_in),
+    "cache_policy": scorer(CachePolicy, _cache_policy, ("caching",)),
+    "capacity": scorer(CapacityFigure, _capacity, ("schema",)),
+    "replicas": scorer(Replicas, _replicas, ("infrastructure",)),
+    "backup": scorer(BackupPlan, _backup, ("backup",)),
+    "pooling": scorer(WholeDesign, _pooling, ("infrastructure",)),
+    "alerts": scorer(Alerts, _alerts, ("monitoring",)),
+    "flagged": scorer(Flagged, _flagged, ("rationale",)),
 }

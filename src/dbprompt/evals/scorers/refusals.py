@@ -16,7 +16,7 @@ from dbprompt.checks.base_statements import Parsed, parsed
 from dbprompt.checks.base_trees import Broken, Node, column_names, expression, find, words
 from dbprompt.checks.engine import target_major
 from dbprompt.evals.expectations import ConditionalWrite, NoOverlap, OfAttributes, OfEntity
-from dbprompt.evals.scorers.base import Look, Scene, Scorer, bad, good, scorer
+from dbprompt.evals.scorers.base import Look, Scene, Scorer, Sections, bad, good, scorer
 from dbprompt.evals.scorers.base_keys import key_over, key_within
 from dbprompt.sections.names import normal
 from dbprompt.sections.schema import Exclusion, Table
@@ -36,9 +36,28 @@ def _no_overlap(expectation: NoOverlap, scene: Scene) -> Iterator[Look]:
         found: str | None = None
         for means in expectation.by_any:
             found = found or _refused_by(means, scene, place, key, span)
+        if found is None:
+            _need(_may_refuse(expectation), scene)
         lacks = f"{place.table.name} lets spans of one {', '.join(expectation.key_all)} overlap"
         where = f"/schema{place.where}"
         yield good(where, found) if found else bad(where, lacks)
+
+
+_BY_INDEX = frozenset({"unique_key", "unique_slot"})
+_BY_KEY = _BY_INDEX | {"exclusion_constraint"}
+
+
+def _may_refuse(expectation: NoOverlap | ConditionalWrite) -> Sections:
+    """The sections that the wanted means stand in: keys and constraints, or statements of any kind."""
+    means = frozenset[str](expectation.by_any)
+    by_index = ("indexes",) if means & _BY_INDEX else ()
+    return ("schema", *by_index, *(("queries", "upkeep") if means - _BY_KEY else ()))
+
+
+def _need(sections: Sections, scene: Scene) -> None:
+    """One that was not asked for may hold what was not found."""
+    for name in sections:
+        scene.need(scene.design.section(name), name)
 
 
 def _refused_by(
@@ -177,6 +196,8 @@ def _conditional_write(expectation: ConditionalWrite, scene: Scene) -> Iterator[
             for column in columns_of(table, entity, attribute.name)
         }
         found = [said for means in expectation.by_any for said in _guarded(means, scene, table, frozenset(versions))]
+        if not found:
+            _need(_may_refuse(expectation), scene)
         where = f"/schema{place.where}"
         lacks = f"nothing in the design refuses a lost update of {table.name} by {' or '.join(expectation.by_any)}"
         yield good(where, found[0]) if found else bad(where, lacks)
@@ -239,15 +260,17 @@ def _dedupe(expectation: OfAttributes, scene: Scene) -> Iterator[Look]:
     for place in scene.places(expectation.entity):
         attributes = [scene.names(place, expectation.entity, name) for name in expectation.attributes_all]
         key = key_within(place.table, scene.design.indexes, attributes)
+        if key is None:
+            scene.need(scene.design.indexes, "indexes")
         names = ", ".join(expectation.attributes_all)
         said = f"{key} of {place.table.name}" if key else f"{place.table.name} takes the same ({names}) twice"
         yield Look(f"/schema{place.where}", key is not None, said)
 
 
 SCORERS: dict[str, Scorer] = {
-    "no_overlap": scorer(NoOverlap, _no_overlap, reads_sql=True),
-    "system_versioned": scorer(OfEntity, _system_versioned),
-    "append_only": scorer(OfEntity, _append_only),
-    "conditional_write": scorer(ConditionalWrite, _conditional_write, reads_sql=True),
-    "dedupe": scorer(OfAttributes, _dedupe, reads_sql=True),
+    "no_overlap": scorer(NoOverlap, _no_overlap, _may_refuse, reads_sql=True),
+    "system_versioned": scorer(OfEntity, _system_versioned, ("schema", "security")),
+    "append_only": scorer(OfEntity, _append_only, ("schema", "security")),
+    "conditional_write": scorer(ConditionalWrite, _conditional_write, _may_refuse, reads_sql=True),
+    "dedupe": scorer(OfAttributes, _dedupe, ("schema", "indexes"), reads_sql=True),
 }

@@ -6,19 +6,22 @@ import re
 from collections.abc import Iterator, Mapping
 
 from dbprompt.checks.base_matching import Place
-from dbprompt.checks.base_trees import Broken, Node, column_names, expression, words
+from dbprompt.checks.base_tenants import session_decides
 from dbprompt.evals.expectations import AuditLog, Encrypt, LeastPrivilege, OfEntity, Residency, RowSecurity
-from dbprompt.evals.scorers.base import Look, NotHeld, Scene, Scorer, bad, column_pointer, scorer
-from dbprompt.evals.scorers.base_conditions import column_of
+from dbprompt.evals.scorers.base import Look, NotHeld, Scene, Scorer, Sections, bad, column_pointer, scorer
 from dbprompt.machines.regions import lies_in
 from dbprompt.sections.lifecycle import Erasure
 from dbprompt.sections.names import entity_matches
-from dbprompt.sections.schema import Table
+from dbprompt.sections.schema import Schema, Table
 from dbprompt.sections.security import Role, RowPolicy, Security
 
 __all__ = ["SCORERS"]
 
 _UNREADABLE = {"application_encryption", "token", "vault_reference"}
+
+
+def _protected_in(expectation: Encrypt) -> Sections:
+    return ("security", "schema") if expectation.fields_all else ("security",)
 
 
 def _encrypt(expectation: Encrypt, scene: Scene) -> Iterator[Look]:
@@ -52,10 +55,12 @@ def _row_security(expectation: RowSecurity, scene: Scene) -> Iterator[Look]:
     for entity in expectation.entities_all:
         for place in scene.places(entity):
             columns = scene.names(place, entity, expectation.attribute)
-            yield from _policies(security, place.table, columns, applications)
+            yield from _policies(security, place.table, columns, applications, scene.schema)
 
 
-def _policies(security: Security, table: Table, columns: frozenset[str], applications: list[Role]) -> Iterator[Look]:
+def _policies(
+    security: Security, table: Table, columns: frozenset[str], applications: list[Role], schema: Schema
+) -> Iterator[Look]:
     own = [(at, policy) for at, policy in enumerate(security.policies) if policy.table == table.name]
     for role in applications:
         if role.sees_all_rows:
@@ -64,7 +69,7 @@ def _policies(security: Security, table: Table, columns: frozenset[str], applica
         if not any(_commands(policy) & {"select", "all"} for _, policy in given):
             yield bad("/security/policies", f"{table.name} has no policy by which {role.name} reads")
         for at, policy in given:
-            keyed = all(_keys_on(text, columns) for text in _clauses(policy))
+            keyed = all(session_decides(text, columns, schema) for text in _clauses(policy))
             said = f"policy {policy.name} of {table.name} {'keys' if keyed else 'does not key'} on {min(columns)}"
             yield Look(f"/security/policies/{at}", keyed, said)
 
@@ -75,29 +80,6 @@ def _commands(policy: RowPolicy) -> set[str]:
 
 def _clauses(policy: RowPolicy) -> list[str]:
     return [text for text in (policy.using, policy.check) if text is not None]
-
-
-def _keys_on(text: str, columns: frozenset[str]) -> bool:
-    tree = expression(text)
-    return not isinstance(tree, Broken) and _fixes(tree, columns)
-
-
-def _fixes(node: Node, columns: frozenset[str]) -> bool:
-    """Whether every row that a condition lets in has the attribute's value given from outside of the row."""
-    if node.kind == "BoolExpr":
-        found = [_fixes(part, columns) for part in node.nodes("args")]
-        return any(found) if node.text("boolop") == "AND_EXPR" else node.text("boolop") == "OR_EXPR" and all(found)
-    if node.kind == "SubLink" and (tested := node.node("testexpr")):
-        return column_of(tested) in columns
-    left, right = node.node("lexpr"), node.node("rexpr")
-    is_equal = node.kind == "A_Expr" and words(node.nodes("name"))[-1:] == ("=",)
-    if not is_equal or left is None or right is None:
-        return False
-    for side, other in ((left, right), (right, left)):
-        outside = not (other.kind == "ColumnRef" or {names[-1] for names in column_names(other)} & columns)
-        if column_of(side) in columns and outside:
-            return True
-    return False
 
 
 _OWNERS = {"postgres", "root", "rdsadmin", "cloudsqlsuperuser"}
@@ -187,10 +169,10 @@ def _residency(expectation: Residency, scene: Scene) -> Iterator[Look]:
 
 
 SCORERS: dict[str, Scorer] = {
-    "encrypt": scorer(Encrypt, _encrypt),
-    "row_security": scorer(RowSecurity, _row_security, reads_sql=True),
-    "least_privilege": scorer(LeastPrivilege, _least_privilege),
-    "audit_log": scorer(AuditLog, _audit_log),
-    "erasure": scorer(OfEntity, _erasure),
-    "residency": scorer(Residency, _residency),
+    "encrypt": scorer(Encrypt, _encrypt, _protected_in),
+    "row_security": scorer(RowSecurity, _row_security, ("schema", "security"), reads_sql=True),
+    "least_privilege": scorer(LeastPrivilege, _least_privilege, ("security",)),
+    "audit_log": scorer(AuditLog, _audit_log, ("schema", "security")),
+    "erasure": scorer(OfEntity, _erasure, ("schema", "lifecycle")),
+    "residency": scorer(Residency, _residency, ("infrastructure", "backup")),
 }

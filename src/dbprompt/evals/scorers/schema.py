@@ -190,6 +190,8 @@ def _fk_indexed(expectation: OfEntities, scene: Scene) -> Iterator[Look]:
         for at, key in enumerate(table.foreign_keys):
             where, columns = f"/schema{place.where}/foreign_keys/{at}", ", ".join(key.columns)
             indexed = _is_led_by(scene, table, key.columns)
+            if not indexed:
+                scene.need(scene.design.indexes, "indexes")
             said = f"({columns}) of {table.name} {'leads' if indexed else 'leads no'} index or key"
             yield Look(where, indexed, said)
 
@@ -206,13 +208,17 @@ def _is_led_by(scene: Scene, table: tables.Table, columns: tuple[str, ...]) -> b
 def _junction(expectation: Junction, scene: Scene) -> Iterator[Look]:
     left, right = scene.tables(expectation.left), scene.tables(expectation.right)
     schema = scene.schema
+    is_joined = False
     for table in schema.tables:
         for one in (key for key in table.foreign_keys if key.references in left):
             for other in (key for key in table.foreign_keys if key.references in right and key is not one):
+                is_joined = True
                 pair = [frozenset({column}) for column in (*one.columns, *other.columns)]
                 if key_over(table, scene.design.indexes, pair):
                     yield good(table_pointer(schema, table), f"{table.name} holds each pair once")
                     return
+    if is_joined:
+        scene.need(scene.design.indexes, "indexes")
     raise NotHeld(f"no table refers to {expectation.left} and {expectation.right} and holds each pair once")
 
 
@@ -220,6 +226,8 @@ def _unique(expectation: OfAttributes, scene: Scene) -> Iterator[Look]:
     for place in scene.places(expectation.entity):
         attributes = [scene.names(place, expectation.entity, name) for name in expectation.attributes_all]
         key = key_over(place.table, scene.design.indexes, attributes)
+        if key is None:
+            scene.need(scene.design.indexes, "indexes")
         said = f"{key} of {place.table.name}" if key else _no_key(place.table, expectation.attributes_all)
         yield Look(f"/schema{place.where}", key is not None, said)
 
@@ -273,16 +281,16 @@ def _denormal_sync(expectation: OfAttribute, scene: Scene) -> Iterator[Look]:
 
 
 SCORERS: dict[str, Scorer] = {
-    "money_exact": scorer(OfEntities, _money_exact),
-    "timestamps_zoned": scorer(OfEntities, _timestamps_zoned),
-    "column_type": scorer(ColumnType, _column_type),
-    "column_absent": scorer(ColumnAbsent, _column_absent),
-    "not_null": scorer(OfAttributes, _not_null),
-    "primary_key": scorer(PrimaryKey, _primary_key),
-    "foreign_key": scorer(ForeignKey, _foreign_key),
-    "fk_indexed": scorer(OfEntities, _fk_indexed, reads_sql=True),
-    "junction": scorer(Junction, _junction, reads_sql=True),
-    "unique": scorer(OfAttributes, _unique, reads_sql=True),
-    "check_constraint": scorer(CheckConstraint, _check_constraint, reads_sql=True),
-    "denormal_sync": scorer(OfAttribute, _denormal_sync),
+    "money_exact": scorer(OfEntities, _money_exact, ("schema",)),
+    "timestamps_zoned": scorer(OfEntities, _timestamps_zoned, ("schema",)),
+    "column_type": scorer(ColumnType, _column_type, ("schema",)),
+    "column_absent": scorer(ColumnAbsent, _column_absent, ("schema",)),
+    "not_null": scorer(OfAttributes, _not_null, ("schema",)),
+    "primary_key": scorer(PrimaryKey, _primary_key, ("schema",)),
+    "foreign_key": scorer(ForeignKey, _foreign_key, ("schema",)),
+    "fk_indexed": scorer(OfEntities, _fk_indexed, ("schema", "indexes"), reads_sql=True),
+    "junction": scorer(Junction, _junction, ("schema", "indexes"), reads_sql=True),
+    "unique": scorer(OfAttributes, _unique, ("schema", "indexes"), reads_sql=True),
+    "check_constraint": scorer(CheckConstraint, _check_constraint, ("schema",), reads_sql=True),
+    "denormal_sync": scorer(OfAttribute, _denormal_sync, ("schema",)),
 }

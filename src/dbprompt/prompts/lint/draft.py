@@ -17,9 +17,10 @@ from dbprompt.prompts.prompt import ALONE, CONTEXT, REPAIR, SYSTEM, Prompt
 from dbprompt.prompts.templates import Audit, Templates
 from dbprompt.prompts.variables import Variable
 
-__all__ = ["TOML", "Draft", "read_draft"]
+__all__ = ["NO_TEMPLATE", "TOML", "Draft", "read_draft"]
 
 TOML = "prompt.toml"
+NO_TEMPLATE = "no turn has a template, so there is nothing to look at"
 _INPUTS = frozenset({"section", "design_so_far", "items"})
 _UNTRUSTED_INPUTS = frozenset({"design_so_far", "items"})
 

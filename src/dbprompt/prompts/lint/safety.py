@@ -9,7 +9,7 @@ from dbprompt.errors import PromptError
 from dbprompt.prompts.examples import example_of
 from dbprompt.prompts.fence import TAG
 from dbprompt.prompts.lint.base import Fault, Row, Rule, RuleResult, fault_of, judged, line_of, not_checked
-from dbprompt.prompts.lint.draft import TOML, Draft
+from dbprompt.prompts.lint.draft import NO_TEMPLATE, TOML, Draft
 from dbprompt.prompts.prompt import CONTEXT, SYSTEM, Prompt
 from dbprompt.prompts.variables import Variable
 
@@ -61,9 +61,12 @@ _SPAN = re.compile(rf'<{TAG} name="[a-z0-9_ ]+">\n(?:(?!<{TAG} ).)*?\n</{TAG}>',
 
 def check_safety(draft: Draft) -> Iterator[RuleResult]:
     """The rules of this row that apply."""
-    yield judged(SECRETS, _secrets(draft))
+    if draft.toml or draft.templates:
+        yield judged(SECRETS, _secrets(draft))
+    else:
+        yield not_checked(SECRETS, "no file can be read")
     yield _system(draft)
-    yield judged(ROLES, _role_words(draft))
+    yield judged(ROLES, _role_words(draft)) if draft.templates else not_checked(ROLES, NO_TEMPLATE)
     yield _fences(draft)
     if any("fenced" in text for text in draft.templates.values()):
         said = f"<{TAG}>" in draft.templates.get(SYSTEM, "")

@@ -8,7 +8,7 @@ from dbprompt.errors import PromptError
 from dbprompt.prompts.examples import example_values
 from dbprompt.prompts.folder import SUFFIX
 from dbprompt.prompts.lint.base import Fault, Row, Rule, RuleResult, fault_of, judged, line_of, not_checked
-from dbprompt.prompts.lint.draft import TOML, Draft
+from dbprompt.prompts.lint.draft import NO_TEMPLATE, TOML, Draft
 from dbprompt.prompts.lock import SchemaHash
 from dbprompt.prompts.prompt import CONTEXT, REPAIR, SYSTEM, RepairItem
 
@@ -48,10 +48,16 @@ RENDERS = Rule(
 
 def check_structure(draft: Draft, schema_hash: SchemaHash) -> Iterator[RuleResult]:
     """The rules of this row that apply."""
-    yield judged(READABLE, draft.unreadable)
+    if not draft.toml and not draft.templates and not draft.unreadable:
+        yield not_checked(READABLE, "there is no file")
+    else:
+        yield judged(READABLE, draft.unreadable)
     yield judged(SETTINGS, draft.settings_faults)
     errors = [error for error in draft.audits.values() if isinstance(error, PromptError)]
-    yield judged(LANGUAGE, [fault_of(str(error), "") for error in errors])
+    if draft.audits:
+        yield judged(LANGUAGE, [fault_of(str(error), "") for error in errors])
+    else:
+        yield not_checked(LANGUAGE, NO_TEMPLATE)
     yield judged(SYSTEM_PART, _absent(draft, SYSTEM))
     yield judged(USER_PART, () if draft.sections else _absent(draft, CONTEXT))
     if not draft.table:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from dbprompt.errors import VariableError
 from dbprompt.prompts.lint.base import Fault, Row, Rule, RuleResult, fault_of, judged, line_of, not_checked
-from dbprompt.prompts.lint.draft import TOML, Draft
+from dbprompt.prompts.lint.draft import NO_TEMPLATE, TOML, Draft
 from dbprompt.prompts.prompt import REPAIR
 from dbprompt.prompts.variables import Variable, parse_variables
 
@@ -57,6 +57,8 @@ def check_variables(draft: Draft) -> Iterator[RuleResult]:
 def _declared(draft: Draft) -> RuleResult:
     if not draft.table:
         return not_checked(DECLARED, f"{TOML} cannot be read")
+    if not draft.audits:
+        return not_checked(DECLARED, NO_TEMPLATE)
     declared = {variable.name for variable in draft.variables}
     faults = [
         Fault(*_place(draft, path, name), f"{name} is not declared")
@@ -80,6 +82,8 @@ def _partly(rule: Rule, draft: Draft) -> RuleResult:
 
 
 def _fenced(draft: Draft) -> RuleResult:
+    if not draft.audits:
+        return not_checked(FENCED, NO_TEMPLATE)
     leaks = [leak for audit in draft.understood.values() for leak in audit.leaks]
     if leaks or not draft.broken:
         return judged(FENCED, [fault_of(f"{leak}: prints text of a user outside a fence", leak) for leak in leaks])

@@ -1,0 +1,288 @@
+"""Batches: the same conversations, asked through a provider's batch API; cheaper, slower, and safe against a kill."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from threading import Event
+from typing import TYPE_CHECKING, TypeVar
+
+from pydantic import BaseModel
+
+from dbprompt.batch.base import BatchPolicy, BatchWait, Ended, OnWait, StillWaitingError
+from dbprompt.batch.base_course import Course
+from dbprompt.batch.base_folder import BatchFolder, open_folder
+from dbprompt.batch.line import BatchLine
+from dbprompt.batch.rounds import drive_rounds
+from dbprompt.batch.waves import ask_courses, design_courses, design_waves, lanes
+from dbprompt.brief import Brief
+from dbprompt.drivers import Watch
+from dbprompt.errors import AskError
+from dbprompt.jobs.ask import Answer, AnswerCheck, AskJob
+from dbprompt.jobs.base import DEFAULT_PROMPT, JobSettings
+from dbprompt.jobs.design import DesignJob
+from dbprompt.library import load_prompt
+from dbprompt.prompts.prompt import Prompt
+from dbprompt.providers.base_batch import BatchApi
+from dbprompt.result import Result
+from dbprompt.sections import SectionName
+
+if TYPE_CHECKING:
+    from dbprompt.providers.tape import Tape
+
+__all__ = [
+    "AsyncBatch",
+    "Batch",
+    "BatchFolder",
+    "BatchOptions",
+    "BatchPolicy",
+    "BatchWait",
+    "Course",
+    "Ended",
+    "OnWait",
+    "StillWaitingError",
+    "design_waves",
+    "drive_batches",
+    "lanes",
+    "open_folder",
+]
+
+R = TypeVar("R")
+T = TypeVar("T", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class BatchOptions:
+    """What a client tells its batches.
+
+    Args:
+        open_api: opens the model's batch API.
+        folder: where the state stands.
+        settings: bounds of a job.
+        provenance: where answers come from.
+        policy: how long, how often and how patiently.
+        workers: how many checks run at the same time.
+        watch: is told the section and each step.
+        on_wait: is told of each wait.
+        tape: in mode `record`, keeps each exchange as if it had been a call by itself.
+    """
+
+    open_api: Callable[[], BatchApi]
+    folder: Path
+    settings: JobSettings
+    provenance: str
+    policy: BatchPolicy
+    workers: int
+    watch: Watch | None = None
+    on_wait: OnWait | None = None
+    tape: Tape | None = None
+
+
+class Batch:
+    """The calls of a client, many at once, through the provider's batch API. Made by `Client.batch`.
+
+    It waits for minutes or hours. A process that is killed loses nothing: the same call with the same folder goes on,
+    hands in nothing twice, and keeps every answer. What expired or failed at the provider is handed in again. Requests
+    and answers are in the folder, keys never.
+    """
+
+    def __init__(self, options: BatchOptions) -> None:
+        self._options = options
+
+    def design(
+        self,
+        briefs: Iterable[Brief],
+        *,
+        prompt: str | Prompt = DEFAULT_PROMPT,
+        variables: Mapping[str, object] | None = None,
+        sections: Iterable[SectionName] | None = None,
+        as_of: date | None = None,
+        ignore: Iterable[str] = (),
+        severity: Mapping[str, str] | None = None,
+    ) -> list[Result | AskError]:
+        """Asks for many designs; in their order, each a result or why there is none (`error.partial` is what there is).
+
+        Args:
+            briefs: what you know of each application.
+            prompt: the family that asks: a name, `name@version`, a path or a `Prompt`.
+            variables: values for the prompt's slots, the same for all.
+            sections: which parts to ask for; all that the prompt knows by default.
+            as_of: the day that partitions are laid out from; by default the day of the folder's first start.
+            ignore: rules that do not count, by id or family.
+            severity: rules that weigh something else than usual.
+
+        Raises:
+            VariableError: the prompt's variables cannot be filled for one of them; nothing was asked.
+            RuleError: a rule is named that there is not; nothing was asked.
+            EngineError: an engine failed by itself; the answers are kept.
+            OutputError: the folder cannot be written, or another process is at it.
+        """
+        return self._design(briefs, prompt, variables, sections, as_of, ignore, severity, None)
+
+    def run(
+        self,
+        prompt: str | Prompt,
+        variables: Iterable[Mapping[str, object]],
+        *,
+        output: type[T],
+        checks: Iterable[AnswerCheck[T]] = (),
+    ) -> list[Answer[T] | AskError]:
+        """Asks your own question many times; in order, each an answer that passed your checks, or why there is none.
+
+        Args:
+            prompt: a prompt (name, path or object).
+            variables: values for the prompt's slots, once for each answer.
+            output: the pydantic model that the answers have to fit.
+            checks: functions that take a typed answer and return findings.
+        """
+        return self._run(prompt, variables, output, checks, None)
+
+    def _design(
+        self,
+        briefs: Iterable[Brief],
+        prompt: str | Prompt,
+        variables: Mapping[str, object] | None,
+        sections: Iterable[SectionName] | None,
+        as_of: date | None,
+        ignore: Iterable[str],
+        severity: Mapping[str, str] | None,
+        stop: Event | None,
+    ) -> list[Result | AskError]:
+        known = load_prompt(prompt) if isinstance(prompt, str) else prompt
+        asked, left_out, wanted = tuple(sections) if sections is not None else None, tuple(ignore), tuple(briefs)
+
+        def courses(folder: BatchFolder) -> list[Course[Result]]:
+            day = folder.as_of(as_of)
+            jobs = [
+                DesignJob.of(
+                    known,
+                    brief,
+                    variables=variables,
+                    sections=asked,
+                    settings=self._options.settings,
+                    provenance=self._options.provenance,
+                    as_of=day,
+                    ignore=left_out,
+                    severity=severity,
+                )
+                for brief in wanted
+            ]
+            return design_courses(jobs, wanted, self._options.watch)
+
+        return self._drive(courses, stop)
+
+    def _run(
+        self,
+        prompt: str | Prompt,
+        variables: Iterable[Mapping[str, object]],
+        output: type[T],
+        checks: Iterable[AnswerCheck[T]],
+        stop: Event | None,
+    ) -> list[Answer[T] | AskError]:
+        known, kept = load_prompt(prompt) if isinstance(prompt, str) else prompt, tuple(checks)
+        settings = self._options.settings
+        jobs = [AskJob.of(known, filled, output=output, checks=kept, settings=settings) for filled in variables]
+        return self._drive(lambda _: ask_courses(jobs, self._options.watch), stop)
+
+    def _drive(self, courses: Callable[[BatchFolder], Sequence[Course[R]]], stop: Event | None) -> list[R | AskError]:
+        told = self._options
+        with closing(told.open_api()) as api, open_folder(told.folder) as folder:
+            return drive_batches(
+                courses(folder),
+                api,
+                folder,
+                policy=told.policy,
+                workers=told.workers,
+                tape=told.tape,
+                stop=stop,
+                on_wait=told.on_wait,
+            )
+
+
+class AsyncBatch:
+    """The same as `Batch`, awaited: it waits in a thread, and ends with its task. Made by `AsyncClient.batch`."""
+
+    def __init__(self, options: BatchOptions) -> None:
+        self._batch = Batch(options)
+
+    async def design(
+        self,
+        briefs: Iterable[Brief],
+        *,
+        prompt: str | Prompt = DEFAULT_PROMPT,
+        variables: Mapping[str, object] | None = None,
+        sections: Iterable[SectionName] | None = None,
+        as_of: date | None = None,
+        ignore: Iterable[str] = (),
+        severity: Mapping[str, str] | None = None,
+    ) -> list[Result | AskError]:
+        """As `Batch.design`."""
+        stop = Event()
+        call = self._batch._design
+        try:
+            return await asyncio.to_thread(call, briefs, prompt, variables, sections, as_of, ignore, severity, stop)
+        finally:
+            stop.set()
+
+    async def run(
+        self,
+        prompt: str | Prompt,
+        variables: Iterable[Mapping[str, object]],
+        *,
+        output: type[T],
+        checks: Iterable[AnswerCheck[T]] = (),
+    ) -> list[Answer[T] | AskError]:
+        """As `Batch.run`."""
+        stop = Event()
+        try:
+            return await asyncio.to_thread(self._batch._run, prompt, variables, output, checks, stop)
+        finally:
+            stop.set()
+
+
+def drive_batches(
+    courses: Sequence[Course[R]],
+    api: BatchApi,
+    folder: BatchFolder,
+    *,
+    policy: BatchPolicy | None = None,
+    workers: int = 4,
+    tape: Tape | None = None,
+    stop: Event | None = None,
+    on_wait: OnWait | None = None,
+    on_end: Callable[[int, R | AskError], None] | None = None,
+) -> list[R | AskError]:
+    """Runs jobs to their ends through a batch API, and gives these in order.
+
+    Args:
+        courses: the jobs.
+        api: who answers.
+        folder: where the state stands.
+        policy: bounds.
+        workers: how many checks run at the same time.
+        tape: in mode `record`, keeps each exchange as if it had been a call by itself.
+        stop: once set, nothing more is handed in or waited for.
+        on_wait: is told of each wait.
+        on_end: is told of each job as it ends, by its number in `courses`.
+
+    Raises:
+        EngineError: an engine failed by itself.
+        OutputError: the folder cannot be written.
+    """
+    bounds = policy or BatchPolicy()
+    halt = stop or Event()
+    line = BatchLine(
+        api,
+        folder,
+        bounds,
+        sleep=time.sleep if stop is None else halt.wait,
+        stopped=halt.is_set,
+        on_wait=on_wait,
+        tape=tape,
+    )
+    return drive_rounds(courses, line.ask, attempts=bounds.attempts, workers=workers, on_end=on_end)

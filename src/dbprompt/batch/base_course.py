@@ -1,0 +1,128 @@
+"""A job on its way through the rounds of a batch run, and the conversations that it holds side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from copy import copy
+from dataclasses import dataclass, field, replace
+from typing import Any, Generic, TypeAlias, TypeVar, assert_never
+
+from pydantic import BaseModel
+
+from dbprompt.batch.base import Ended
+from dbprompt.drivers import Watch
+from dbprompt.errors import AskError, ProviderError
+from dbprompt.evidence import Report
+from dbprompt.messages import Reply, Request, Usage
+from dbprompt.providers.in_words import in_words, refuses_schema
+from dbprompt.session import Ask, Candidate, Check, Done, GaveUp, Session, Step
+
+__all__ = ["Course", "SessionEnd", "Talk", "Waves"]
+
+T = TypeVar("T", bound=BaseModel)
+R = TypeVar("R")
+
+SessionEnd: TypeAlias = "Done[T] | GaveUp[T] | ProviderError"
+Waves: TypeAlias = "Generator[Sequence[Talk[Any]], None, R]"
+"""A job as the driver sees it: talks that go side by side, then the next ones; at last its result, or an `AskError`."""
+
+
+@dataclass(slots=True)
+class Talk(Generic[T]):
+    """One session on its way.
+
+    Args:
+        session: the conversation.
+        check: judges its candidates.
+        end: how it ended; None until it has.
+        request: what it waits for; None if it waits for nothing.
+    """
+
+    session: Session[T]
+    check: Callable[[Candidate[T]], Report]
+    end: SessionEnd[T] | None = None
+    request: Request | None = None
+    _failed: int = 0
+    _refused: int = 0
+
+    def begin(self, watch: Watch | None) -> None:
+        """Goes on to the first request, or to the end."""
+        self._go(self.session.begin(), watch)
+
+    def take(self, ended: Ended, *, attempts: int, watch: Watch | None) -> None:
+        """Goes on with what came of the request, to the next one or to the end."""
+        request, self.request = self.request, None
+        assert request is not None  # noqa: S101  only who asked is answered
+        if isinstance(ended, Reply):
+            spent = ended.usage + Usage(requests=self._failed + self._refused)
+            self._failed = self._refused = 0
+            self._go(self.session.replied(replace(ended, usage=spent)), watch)
+        elif refuses_schema(ended, request, offline=False):
+            self.request, self._refused = in_words(request), self._refused + 1
+        elif ended.retryable and self._failed + 1 < attempts:
+            self.request, self._failed = request, self._failed + 1
+        elif ended.retryable:
+            self.end = type(ended)(f"{ended} Gave up: {attempts} batches.", status=ended.status)
+        else:
+            # One error can stand for a whole batch, and each job puts its own `partial` into it.
+            self.end = copy(ended)
+
+    def _go(self, step: Step[T], watch: Watch | None) -> None:
+        while True:
+            if watch:
+                watch(self.session.origin.section, step)
+            match step:
+                case Ask(request=request):
+                    self.request = request
+                    return
+                case Check(candidate=candidate):
+                    step = self.session.checked(self.check(candidate))
+                case Done() | GaveUp():
+                    self.end = step
+                    return
+                case _:
+                    assert_never(step)
+
+
+@dataclass(slots=True)
+class Course(Generic[R]):
+    """One job on its way.
+
+    Args:
+        waves: the job.
+        lane: tells it apart from another job that asks the same.
+        watch: is told the section and each step.
+        heard: is told each request and what came of it.
+        end: its result, or why there is none; None until then.
+    """
+
+    waves: Waves[R]
+    lane: str
+    watch: Watch | None = None
+    heard: Callable[[Request, Ended], None] | None = None
+    end: R | AskError | None = None
+    _talks: Sequence[Talk[Any]] = field(default=())
+
+    def waiting(self) -> list[Talk[Any]]:
+        """The talks that wait for an answer."""
+        return [talk for talk in self._talks if talk.request is not None]
+
+    def next_wave(self) -> Sequence[Talk[Any]]:
+        """The talks that may begin now; none if others are still on their way, or if the job is over."""
+        if self.end is not None or any(talk.end is None for talk in self._talks):
+            return ()
+        try:
+            self._talks = next(self.waves)
+        except StopIteration as stop:
+            self.end = stop.value
+            return ()
+        except AskError as error:
+            self.end = error
+            return ()
+        return self._talks
+
+    def take(self, talk: Talk[Any], ended: Ended, attempts: int) -> None:
+        """Hands an answer to the talk that waits for it."""
+        if self.heard and talk.request is not None:
+            self.heard(talk.request, ended)
+        talk.take(ended, attempts=attempts, watch=self.watch)

@@ -1,0 +1,66 @@
+"""The third driver: many jobs in step. Each round asks for all that they wait for at once, as few batches as can be.
+
+Every rule of a conversation is in its session, every rule of a job's order in the job: as with the other two drivers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from dbprompt.batch.base import Ended, Pending
+from dbprompt.batch.base_course import Course, Talk
+from dbprompt.errors import AskError
+
+__all__ = ["drive_rounds"]
+
+R = TypeVar("R")
+
+
+def drive_rounds(
+    courses: Sequence[Course[R]],
+    ask: Callable[[Sequence[Pending]], Sequence[Ended]],
+    *,
+    attempts: int,
+    workers: int = 4,
+    on_end: Callable[[int, R | AskError], None] | None = None,
+) -> list[R | AskError]:
+    """Runs jobs to their ends, and gives these in order.
+
+    Args:
+        courses: the jobs.
+        ask: gives an answer, or why there is none, for each request.
+        attempts: how often a request is asked that fails for no fault of its own.
+        workers: how many checks run at the same time.
+        on_end: is told of each job as it ends, by its number in `courses`.
+
+    Raises:
+        EngineError: an engine failed by itself; it would fail for every job.
+    """
+    told: set[int] = set()
+    with ThreadPoolExecutor(workers, thread_name_prefix="dbprompt") as pool:
+        while True:
+            begun = [(course, talk) for course in courses for talk in course.next_wave()]
+            list(pool.map(lambda pair: pair[1].begin(pair[0].watch), begun))
+            for at, course in enumerate(courses):
+                if course.end is not None and at not in told:
+                    told.add(at)
+                    if on_end is not None:
+                        on_end(at, course.end)
+            waiting = [(course, talk) for course in courses for talk in course.waiting()]
+            if waiting:
+                ends = ask([_pending(course, talk) for course, talk in waiting])
+                list(
+                    pool.map(
+                        lambda pair: pair[0][0].take(pair[0][1], pair[1], attempts), zip(waiting, ends, strict=True)
+                    )
+                )
+            elif len(told) == len(courses):
+                break
+    return [end for course in courses if (end := course.end) is not None]
+
+
+def _pending(course: Course[R], talk: Talk[Any]) -> Pending:
+    assert talk.request is not None  # noqa: S101  it waits
+    return Pending(talk.request, course.lane, len(talk.session.turns))

@@ -1,19 +1,16 @@
-"""Asks a real model on this machine and keeps what it says: python evals/record_model.py CASE SECTION [--bare]
+"""Asks a real model on this machine and keeps what it says: python evals/record_model.py CASE SECTION
 
-Through dbprompt, with up to two repairs, on top of the reference answers that the section builds on; or with the bare
-SDK: the same request once more, no repair. Needs a server that speaks the OpenAI API at SERVER.
-`evals/raw_and_repaired.py` counts what is written here.
+One section with up to two repairs, on top of the reference answers that it builds on. Needs a server that speaks the
+OpenAI API at SERVER. `evals/raw_and_repaired.py` counts what is written here.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from pathlib import Path
 
-import openai
 from record_authored import CASES
 from rich.console import Console
 
@@ -34,8 +31,8 @@ MOST_TOKENS = {"schema": 6000, "indexes": 2500, "queries": 2500}
 LONGEST_S = 3000.0
 
 
-def through_dbprompt(case: str, section: str, screen: Console) -> None:
-    """One section, with its repairs."""
+def record(case: str, section: str, screen: Console) -> None:
+    """One conversation; what the file holds already is not asked again."""
     from answers import design
 
     retry = RetryPolicy(deadline_s=LONGEST_S)
@@ -64,34 +61,13 @@ def through_dbprompt(case: str, section: str, screen: Console) -> None:
     print_result(screen, result)
 
 
-def through_the_bare_sdk(case: str, section: str, screen: Console) -> None:
-    """The recorded first request, sent by the SDK itself."""
-    first = Tape.open(FOLDER / f"{case}.{section}.json").interactions[0]
-    body = json.loads(first.body)
-    tape = Tape.open(FOLDER / f"{case}.{section}.bare.json", mode="record")
-    http = openai.DefaultHttpx2Client(transport=tape.transport())
-    with openai.OpenAI(
-        base_url=SERVER, api_key="none", max_retries=0, timeout=LONGEST_S, http_client=http
-    ) as client:
-        answer = client.chat.completions.create(
-            model=MODEL,
-            messages=body["messages"],
-            max_tokens=body["max_tokens"],
-            temperature=body["temperature"],
-            response_format=body["response_format"],
-        )
-    screen.print(answer.choices[0].message.content, answer.usage, markup=False)
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser()
     parser.add_argument("case", choices=CASES)
     parser.add_argument("section", choices=START)
-    parser.add_argument("--bare", action="store_true")
     given = parser.parse_args()
     screen, began = Console(width=160), time.monotonic()
-    ask = through_the_bare_sdk if given.bare else through_dbprompt
-    ask(given.case, given.section, screen)
+    record(given.case, given.section, screen)
     screen.print(f"{time.monotonic() - began:.0f} s")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from dbprompt.providers.tape import Tape
 from dbprompt.result import Result
 
 ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "evals"))
 BRIEF = Brief.load(ROOT / "examples/marketplace.yaml")
 MODEL = "openai:qwen2.5-coder-1.5b-instruct-q4_k_m"
 SERVER = "http://127.0.0.1:8081/v1"
@@ -51,3 +53,15 @@ def test_the_models_indexes_are_bounded_and_refused() -> None:
     codes = Counter(finding.code for finding in result.evidence.errors)
     assert set(codes) == {"references.unknown_column", "indexes.query_unserved", "indexes.duplicate"}
     assert result.design.indexes is not None and len(result.design.indexes.indexes) <= 17
+
+
+@pytest.mark.usefixtures("no_sockets")
+def test_the_page_counts_what_the_model_got_right() -> None:
+    """The table of docs/recordings.md is what the recordings say, each section at once and after its repairs."""
+    from raw_and_repaired import FOLDER, rows
+
+    told = [str(row) for row in rows()]
+    shown = [line for line in (ROOT / "docs/recordings.md").read_text(encoding="utf-8").splitlines() if line in told]
+    assert len(told) == len(list(FOLDER.glob("*.json"))) and shown == told
+    sources = [one.source for path in FOLDER.glob("*.json") for one in Tape.open(path).interactions]
+    assert {source.provenance for source in sources} == {"model"}

@@ -135,7 +135,11 @@ def test_the_same_repair_twice_is_asked_twice(stub: BatchStub, tmp_path: Path) -
 
 
 def test_designs_in_batches_are_designs(stub: BatchStub, tmp_path: Path) -> None:
-    """`client.batch(...).design(...)` gives what `client.design(...)` gives; what failed has a partial of its own."""
+    """`client.batch(...).design(...)` gives what `client.design(...)` gives; what failed has a partial of its own.
+
+    Also where tblib is installed, as by Dask: with it, copies of an error share their attributes.
+    """
+    pytest.importorskip("tblib.pickling_support").install()
     small_suite(tmp_path, "a")
     prompt = tmp_path / "tiny/1.0.0"
     tea = Brief.load(tmp_path / "tea.yaml")

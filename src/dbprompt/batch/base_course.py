@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeAlias, TypeVar, assert_never
 
@@ -64,8 +63,9 @@ class Talk(Generic[T]):
         elif ended.retryable:
             self.end = type(ended)(f"{ended} Gave up: {attempts} batches.", status=ended.status)
         else:
-            # One error can stand for a whole batch, and each job puts its own `partial` into it.
-            self.end = copy(ended)
+            # One error can stand for a whole batch, and each job puts its own `partial` into it. Not by copy(): with
+            # tblib, which Dask brings, two copies share their attributes.
+            self.end = type(ended)(str(ended), status=ended.status, retry_after=ended.retry_after)
 
     def _go(self, step: Step[T], watch: Watch | None) -> None:
         while True:

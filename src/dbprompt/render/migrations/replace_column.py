@@ -38,7 +38,7 @@ def change_column(recipe: Recipe) -> Iterator[Step]:
     if not new.nullable:
         yield from required(recipe, new.name)
     if not same:
-        yield _release(recipe, old, new, sync)
+        yield from _release(recipe, old, new, sync)
     yield _finish(recipe, new, batch, sync if same else ())
 
 
@@ -65,17 +65,20 @@ def _expand(recipe: Recipe, new: Column, batch: Batch, sync: Sequence[str], *, s
     )
 
 
-def _release(recipe: Recipe, old: Column, new: Column, sync: Sequence[str]) -> Step:
+def _release(recipe: Recipe, old: Column, new: Column, sync: Sequence[str]) -> Iterator[Step]:
     """The application keeps both in step from here on, until it writes only the new one."""
+    both = f"every running release of the application writes {old.name} and {new.name}"
     loosened, tightened = optional(recipe, old)
-    return recipe.lone(
+    if loosened:
+        note = f"From now on a row may be written without {old.name}. The way back fails if one was."
+        yield recipe.lone("contract", "loosen", loosened, tightened, note, after=both)
+    yield recipe.step(
         "contract",
         "release",
-        (*loosened, *without_trigger(recipe)),
-        (*tightened, *sync),
-        f"Ends the trigger: releases that write {new.name} alone can be rolled out now. The way back fails if a row "
-        f"was written without {old.name}.",
-        after=f"every running release of the application writes {old.name} and {new.name}",
+        without_trigger(recipe),
+        sync,
+        f"Ends the trigger: releases that write {new.name} alone can be rolled out now.",
+        after=both,
     )
 
 

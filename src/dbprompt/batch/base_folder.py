@@ -12,18 +12,17 @@ between, the provider is asked whether it has it.
 from __future__ import annotations
 
 import json
-import os
 import secrets
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import IO, TypeVar
+from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from dbprompt.disk import take_lock, write_whole
 from dbprompt.errors import OutputError, RequestError
 
 __all__ = ["BatchFolder", "Collected", "Submission", "open_folder"]
@@ -92,22 +91,9 @@ def open_folder(path: str | Path) -> Iterator[BatchFolder]:
     except OSError as error:
         raise OutputError(f"{home} cannot be written: {error.strerror or error}") from error
     with lock:  # the system frees the lock of a killed process
-        _take(home, lock)
+        if who := take_lock(lock):
+            raise OutputError(f"{home} is being driven by {who}: wait for it, or give another folder")
         yield BatchFolder(home)
-
-
-def _take(home: Path, lock: IO[str]) -> None:
-    import fcntl
-
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        lock.seek(0)
-        who = lock.read().strip() or "another process"
-        raise OutputError(f"{home} is being driven by {who}: wait for it, or give another folder") from error
-    lock.truncate(0)
-    lock.write(f"process {os.getpid()}\n")
-    lock.flush()
 
 
 class BatchFolder:
@@ -127,7 +113,7 @@ class BatchFolder:
         if wished is None and file.exists():
             wished = _read(_ABOUT, file, file.read_bytes()).as_of
         about = _About(wished or date.today())
-        write_whole(file, [_ABOUT.dump_json(about).decode()])
+        _write(file, _ABOUT.dump_json(about).decode())
         return about.as_of
 
     def answer(self, key: str) -> Collected | None:
@@ -162,7 +148,7 @@ class BatchFolder:
 
     def collected(self, submission: Submission, ends: Sequence[Collected]) -> None:
         """Writes down how each request of a batch ended; with that, the batch is done with."""
-        write_whole(self._answers_file(submission.mark), (f"{_COLLECTED.dump_json(end).decode()}\n" for end in ends))
+        _write(self._answers_file(submission.mark), (f"{_COLLECTED.dump_json(end).decode()}\n" for end in ends))
         self._keep(ends)
 
     def _keep(self, ends: Iterable[Collected]) -> None:
@@ -170,7 +156,7 @@ class BatchFolder:
 
     def _write(self, submission: Submission) -> Submission:
         text = json.dumps(_SUBMISSION.dump_python(submission, mode="json"), indent=1)
-        write_whole(self._submission_file(submission.mark), [text, "\n"])
+        _write(self._submission_file(submission.mark), f"{text}\n")
         self._submissions[submission.mark] = submission
         return submission
 
@@ -199,24 +185,8 @@ def _read(adapter: TypeAdapter[T], file: Path, data: bytes) -> T:
         raise OutputError(f"{file} is damaged: {where}: {first['msg']}; put it back, or give another folder") from error
 
 
-def write_whole(file: Path, parts: Iterable[str]) -> None:
-    """Writes a file all or nothing; when this returns, it is on the disk."""
-    fresh: Path | None = None
+def _write(file: Path, text: str | Iterable[str]) -> None:
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
-        fresh = Path(name)
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as out:
-            out.writelines(parts)
-            out.flush()
-            os.fsync(out.fileno())
-        fresh.replace(file)
-        folder = os.open(file.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        write_whole(file, text)
     except OSError as error:
-        if fresh is not None:
-            fresh.unlink(missing_ok=True)
         raise OutputError(f"{file} cannot be written: {error.strerror or error}") from error

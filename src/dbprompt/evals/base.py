@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from dbprompt import disk
 from dbprompt.errors import DbpromptError, Problem
 from dbprompt.messages import Json
 
@@ -37,12 +37,6 @@ def digest(data: Json) -> str:
 def write_whole(path: Path, text: str) -> None:
     """Writes a file all or nothing: a reader sees the old text or the new one, and so does who starts after a kill."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = path.with_name(f".{path.name}.{os.getpid()}")  # a run has one writer; see Ledger
-        with fresh.open("w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
+        disk.write_whole(path, text)
     except OSError as error:
         raise RunError(f"{path} cannot be written: {error.strerror or error}") from error

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
+from dbprompt.disk import sync_folder, take_lock
 from dbprompt.evals.base import RunError
 from dbprompt.evals.outcomes import Outcome, outcome_from_line
 
@@ -54,10 +55,11 @@ class Ledger:
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             self._lock = (self._folder / LOCK).open("a+", encoding="utf-8")
-            self._take(self._lock)
+            if who := take_lock(self._lock):
+                raise RunError(f"{self._folder} is being written by {who}; wait for it, or give another folder")
             self._file = os.open(self._folder / RESULTS, os.O_CREAT | os.O_APPEND | os.O_RDWR, 0o644)
             self._end_torn_line()
-            _sync_folder(self._folder)
+            sync_folder(self._folder)
         except OSError as error:
             self._close()
             raise RunError(f"{self._folder} cannot be written: {error.strerror or error}") from error
@@ -86,20 +88,7 @@ class Ledger:
         (self._folder / RESULTS).rename(old)
         os.close(self._file)
         self._file = os.open(self._folder / RESULTS, os.O_CREAT | os.O_APPEND | os.O_RDWR, 0o644)
-        _sync_folder(self._folder)
-
-    def _take(self, lock: IO[str]) -> None:
-        import fcntl
-
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            lock.seek(0)
-            who = lock.read().strip() or "another process"
-            raise RunError(f"{self._folder} is being written by {who}; wait for it, or give another folder") from error
-        lock.truncate(0)
-        lock.write(f"process {os.getpid()}\n")
-        lock.flush()
+        sync_folder(self._folder)
 
     def _end_torn_line(self) -> None:
         size = os.fstat(self._file).st_size
@@ -120,11 +109,3 @@ def _numbered(folder: Path) -> Iterator[Path]:
     while True:
         yield folder / f"results.{at}.jsonl"
         at += 1
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from dbprompt._assets import assets
+from dbprompt.disk import write_whole
 from dbprompt.errors import PromptError, PromptLockError
 from dbprompt.prompts.prompt import Prompt
 
@@ -181,7 +182,7 @@ def write_lock(root: Path, schema_hash: SchemaHash = exported_schema_hash, *, fo
         lines = "".join(f"\n  - {change}" for change in changed)
         raise PromptLockError(f"a published version never changes; undo this, or make a new version of it:{lines}")
     lock = Lock(new, _labels(old, list(new)))
-    (root / LOCK_FILE).write_text(_toml(lock), encoding="utf-8", newline="\n")
+    write_whole(root / LOCK_FILE, _toml(lock))
     return lock
 
 
@@ -200,7 +201,7 @@ def move_label(root: Path, family: str, label: str, version: str) -> Lock:
         raise PromptError(f"{family}@{version} is not locked; locked are {', '.join(locked) or 'none'} of {family!r}")
     labels = {**lock.labels, family: {**lock.labels.get(family, {}), label: version}}
     moved = Lock(lock.versions, labels)
-    (root / LOCK_FILE).write_text(_toml(moved), encoding="utf-8", newline="\n")
+    write_whole(root / LOCK_FILE, _toml(moved))
     return moved
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import tempfile
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
+from dbprompt.disk import write_whole
 from dbprompt.errors import OutputError, PromptError
 from dbprompt.prompts.changes import Difference, Level, differences, level_of
 from dbprompt.prompts.folder import SUFFIX
@@ -157,7 +157,9 @@ def release(
         family.mkdir(parents=True, exist_ok=True)
         _copy(plan, target)
         written = write_lock(plan.root, schema_hash)
-        _write(log, _entry(plan, note, on) if before[log] is None else _prepended(before[log] or b"", plan, note, on))
+        write_whole(
+            log, _entry(plan, note, on) if before[log] is None else _prepended(before[log] or b"", plan, note, on)
+        )
     except BaseException as error:
         _undo(target, before, family if made else None)
         if isinstance(error, OSError):
@@ -173,9 +175,9 @@ def _copy(plan: Plan, target: Path) -> None:
         for path in plan.prompt.folder.templates:
             if (plan.source / path).is_file() and path.endswith(SUFFIX):
                 (staging / path).parent.mkdir(parents=True, exist_ok=True)
-                _write(staging / path, (plan.source / path).read_text(encoding="utf-8"))
+                write_whole(staging / path, (plan.source / path).read_text(encoding="utf-8"))
         toml = (plan.source / "prompt.toml").read_text(encoding="utf-8")
-        _write(staging / "prompt.toml", _VERSION_LINE.sub(f'version = "{plan.version}"', toml, count=1))
+        write_whole(staging / "prompt.toml", _VERSION_LINE.sub(f'version = "{plan.version}"', toml, count=1))
         fresh = Prompt.read(staging)
         if fresh.version != plan.version:
             raise PromptError(f'{plan.source}/prompt.toml: write the version on a line of its own, version = "1.0.0"')
@@ -194,14 +196,6 @@ def _undo(target: Path, before: Mapping[Path, bytes | None], family: Path | None
     shutil.rmtree(target, ignore_errors=True)
     if family is not None:
         shutil.rmtree(family, ignore_errors=True)
-
-
-def _write(path: Path, text: str) -> None:
-    handle, name = tempfile.mkstemp(prefix=".release-", dir=path.parent)
-    with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-        file.write(text)
-    Path(name).chmod(0o644)
-    Path(name).replace(path)
 
 
 def _entry(plan: Plan, note: str, on: date) -> str:

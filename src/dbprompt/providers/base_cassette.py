@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
@@ -17,6 +15,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from dbprompt.disk import write_whole
 from dbprompt.errors import RecordingError
 from dbprompt.messages import Json
 from dbprompt.providers.base import Sending
@@ -175,17 +174,8 @@ def write(path: Path, interactions: Iterable[str]) -> None:
     """Replace the file by these interactions (as `to_json` gives them) at once: all of it or nothing."""
     text = f'{{"version": {FORMAT}, "interactions": [\n' + ",\n".join(interactions) + "\n]}\n"
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        write_whole(path, text)
     except OSError as error:
-        raise RecordingError(f"{path} cannot be written: {error}") from error
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-        Path(name).chmod(0o644)
-        os.replace(name, path)  # noqa: PTH105  one step, also where the target exists
-    except OSError as error:
-        Path(name).unlink(missing_ok=True)
         raise RecordingError(f"{path} cannot be written: {error}") from error
 
 

@@ -42,21 +42,30 @@ def server_of(engine: PostgresEngine) -> Server:
         return own(sandbox.server)
 
 
+def with_one_home_ahead(engine: PostgresEngine) -> Server:
+    """The server once the last sandbox's database has gone and only the one made ahead stands."""
+    with engine.sandbox() as sandbox:
+        server, used = own(sandbox.server), sandbox.name
+    wait_for_ready(server, 1, gone=used)
+    return server
+
+
 def databases(server: Server) -> set[str]:
     """The sandboxes' databases that there are."""
     rows = server.administer("SELECT datname FROM pg_database WHERE datname ~ '^dbprompt_[0-9]'")
     return {str(row[0]) for row in rows}
 
 
-def wait_for_ready(server: Server, number: int) -> set[str]:
-    """Waits for so many databases, each with both of its connections."""
+def wait_for_ready(server: Server, number: int, *, gone: str = "") -> set[str]:
+    """Waits for so many databases, each with both of its connections, and none of them `gone`."""
     until = time.monotonic() + PATIENCE
     while time.monotonic() < until:
         rows = server.administer(
             "SELECT datname FROM pg_stat_activity WHERE datname ~ '^dbprompt_[0-9]' GROUP BY 1 HAVING count(*) = 2"
         )
-        if len(rows) == len(databases(server)) == number:
-            return databases(server)
+        ready = {str(row[0]) for row in rows}
+        if len(ready) == number and ready == databases(server) and gone not in ready:
+            return ready
         time.sleep(0.02)
     raise AssertionError(databases(server))
 
@@ -75,8 +84,7 @@ def test_the_next_home_is_made_while_one_is_in_use_and_none_is_used_twice(engine
 
 def test_a_home_that_died_while_it_waited_is_not_lent(engine: PostgresEngine) -> None:
     """When a crash has closed every connection, the next check is still decided."""
-    server = server_of(engine)
-    wait_for_ready(server, 1)
+    server = with_one_home_ahead(engine)
     ((pid,),) = server.administer("SELECT min(pid) FROM pg_stat_activity WHERE datname ~ '^dbprompt_[0-9]'")
     os.kill(int(str(pid)), signal.SIGKILL)
 
@@ -85,7 +93,7 @@ def test_a_home_that_died_while_it_waited_is_not_lent(engine: PostgresEngine) ->
 
 def test_a_home_made_ahead_has_the_limits_of_its_sandbox(engine: PostgresEngine) -> None:
     """The session's own time-out is that of the limits asked for, whatever was expected."""
-    wait_for_ready(server_of(engine), 1)
+    with_one_home_ahead(engine)
 
     with engine.sandbox(limits=Limits(statement_seconds=1.5)) as sandbox:
         assert sandbox.fetch("SHOW statement_timeout")[1] == [("1500ms",)]

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from record_authored import CASES
 from record_model import FOLDER, MODEL, MOST_TOKENS, SERVER, START
 
-from dbprompt import AskError, Brief, Client
+from dbprompt import AskError, Brief, Client, TruncatedError
 from dbprompt.providers.tape import Tape
 from dbprompt.result import Result
 from dbprompt.sections import SECTIONS
@@ -34,7 +34,7 @@ class Row:
     """One section of one brief.
 
     Args:
-        errors: how many were left after the first answer, and after each repair; None where no answer came.
+        errors: how many were left after the first answer, and after each repair; None where none came whole.
         bare: whether pydantic takes what the bare SDK got.
     """
 
@@ -77,7 +77,7 @@ def _replayed(case: str, section: str, path: Path, attempts: int) -> int | None:
         try:
             result = client.design(Brief.load(CASES[case]), sections=[section], start=design(case, *START[section]))
         except AskError as error:
-            if not isinstance(error.partial, Result):
+            if isinstance(error, TruncatedError) or not isinstance(error.partial, Result):
                 return None
             result = error.partial
     return len(result.evidence.errors)

@@ -3,13 +3,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test browser check bench schemas rules recordings eval eval-better eval-worse clean
+.PHONY: demo test browser check bench soak schemas rules faults fault-mutations recordings eval eval-better eval-worse clean
 
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "dbprompt needs Python 3.11 or newer: make PYTHON=python3.12"; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
-	$(BIN)/python -m pip install --quiet --editable '.[postgres,duckdb,diagram,prometheus,alembic,bash,evals,distributed]' --group dev
+	$(BIN)/python -m pip install --quiet --editable '.[postgres,duckdb,diagram,prometheus,alembic,bash,evals,distributed,otel]' --group dev
 	@touch $(READY)
 
 demo: $(READY)
@@ -30,12 +30,22 @@ check: $(READY)
 
 bench: $(READY)
 	$(BIN)/python benchmarks/verify.py
+	$(BIN)/python benchmarks/client.py
+
+soak: $(READY)
+	$(BIN)/python benchmarks/soak.py
 
 schemas: $(READY)
 	$(BIN)/python tests/test_schemas.py
 
 rules: $(READY)
 	$(BIN)/dbprompt rules --markdown > docs/rules.md
+
+faults: $(READY)
+	$(BIN)/python tests/faults/page.py
+
+fault-mutations: $(READY)
+	$(BIN)/python tests/faults/mutations.py
 
 recordings: $(READY)
 	$(BIN)/python evals/record_authored.py

@@ -31,7 +31,7 @@ def test_python_examples_print_what_the_page_shows(page: Path, capsys: pytest.Ca
     try:
         for kind, body in FENCE.findall(page.read_text(encoding="utf-8")):
             if kind == "python":
-                exec(compile(body, str(page), "exec"), namespace)  # noqa: S102  the project's own page
+                exec(compile(body, str(page), "exec", dont_inherit=True), namespace)  # noqa: S102  the project's own page
             elif kind == "output":
                 assert capsys.readouterr().out.strip() == body.strip()
     finally:

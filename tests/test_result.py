@@ -207,7 +207,7 @@ def test_report_says_what_is_open() -> None:
     assert "- query Analyze: no engine" in readme
     assert "query x is missing" in readme
     repair = next(line for line in readme.splitlines() if "| repair" in line)
-    assert [part.strip() for part in repair.split("|")][1:-1] == ["schema", "repair", "40", "0", "5"]
+    assert [part.strip() for part in repair.split("|")][1:-1] == ["schema", "repair", "40", "0", "5", "unknown"]
 
 
 def test_unsafe_sql_is_withheld() -> None:

@@ -17,13 +17,20 @@ if TYPE_CHECKING:
     from dbprompt.api import adesign, arun, design, run
     from dbprompt.batch import BatchPolicy
     from dbprompt.brief import Brief
+    from dbprompt.calls.bounds import Bounds
+    from dbprompt.calls.prices import Price
+    from dbprompt.calls.retry import RetryPolicy
+    from dbprompt.calls.trace import Exchange, Trace
     from dbprompt.capacity import Capacity, capacity_of
-    from dbprompt.client import AsyncClient, Client
+    from dbprompt.client import AsyncClient, Client, Model
+    from dbprompt.client.base_stream import ItemDone, Repairing, TextDelta
+    from dbprompt.client.streams import AsyncDesignStream, AsyncStream, DesignStream, Stream
     from dbprompt.errors import (
         AnswerError,
         AskError,
         AuthenticationError,
         BriefError,
+        BudgetError,
         ConnectionFailedError,
         DbpromptError,
         DeadlineError,
@@ -55,11 +62,12 @@ if TYPE_CHECKING:
     from dbprompt.jobs.ask import Answer
     from dbprompt.ladder import verify
     from dbprompt.library import list_prompts, load_prompt
-    from dbprompt.messages import Message, Reply, Request, Role, Usage
+    from dbprompt.messages import Allowance, Message, RateLimits, Reply, Request, Role, Usage
     from dbprompt.migration import MigrationEvidence, verify_migration
+    from dbprompt.partial import PartialAnswer, Unfinished
     from dbprompt.plans import explain
     from dbprompt.prompts.prompt import Prompt
-    from dbprompt.providers import AsyncScriptedProvider, RetryPolicy, ScriptedProvider
+    from dbprompt.providers import AsyncScriptedProvider, ScriptedProvider
     from dbprompt.result import Result, load_design
     from dbprompt.sections import DatabaseDesign
 
@@ -67,48 +75,66 @@ _HOMES = {
     "api": ("adesign", "arun", "design", "run"),
     "batch": ("BatchPolicy",),
     "brief": ("Brief",),
+    "calls.bounds": ("Bounds",),
+    "calls.prices": ("Price",),
+    "calls.retry": ("RetryPolicy",),
+    "calls.trace": ("Exchange", "Trace"),
     "capacity": ("Capacity", "capacity_of"),
-    "client": ("AsyncClient", "Client"),
+    "client": ("AsyncClient", "Client", "Model"),
+    "client.base_stream": ("ItemDone", "Repairing", "TextDelta"),
+    "client.streams": ("AsyncDesignStream", "AsyncStream", "DesignStream", "Stream"),
     "sections": ("DatabaseDesign",),
     "evidence": ("Evidence", "Exhibit", "Finding", "Report", "Severity", "Status", "Tier", "Verdict"),
     "jobs.ask": ("Answer",),
     "ladder": ("verify",),
     "library": ("list_prompts", "load_prompt"),
-    "messages": ("Message", "Reply", "Request", "Role", "Usage"),
+    "messages": ("Allowance", "Message", "RateLimits", "Reply", "Request", "Role", "Usage"),
     "migration": ("MigrationEvidence", "verify_migration"),
+    "partial": ("PartialAnswer", "Unfinished"),
     "plans": ("explain",),
     "prompts.prompt": ("Prompt",),
-    "providers": ("AsyncScriptedProvider", "RetryPolicy", "ScriptedProvider"),
+    "providers": ("AsyncScriptedProvider", "ScriptedProvider"),
     "result": ("Result", "load_design"),
 }
 _HOME = {name: f"dbprompt.{home}" for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "Allowance",
     "Answer",
     "AnswerError",
     "AskError",
     "AsyncClient",
+    "AsyncDesignStream",
     "AsyncScriptedProvider",
+    "AsyncStream",
     "AuthenticationError",
     "BatchPolicy",
+    "Bounds",
     "Brief",
     "BriefError",
+    "BudgetError",
     "Capacity",
     "Client",
     "ConnectionFailedError",
     "DatabaseDesign",
     "DbpromptError",
     "DeadlineError",
+    "DesignStream",
     "EngineError",
     "EngineUnavailableError",
     "Evidence",
+    "Exchange",
     "Exhibit",
     "Finding",
+    "ItemDone",
     "Message",
     "MigrationEvidence",
     "MissingExtraError",
+    "Model",
     "NoRecordingError",
     "OutputError",
+    "PartialAnswer",
+    "Price",
     "Prompt",
     "PromptError",
     "PromptLockError",
@@ -116,9 +142,11 @@ __all__ = [
     "ProviderError",
     "QuotaError",
     "RateLimitError",
+    "RateLimits",
     "RecordingError",
     "RefusedError",
     "RenderError",
+    "Repairing",
     "Reply",
     "Report",
     "Request",
@@ -132,9 +160,13 @@ __all__ = [
     "SetupError",
     "Severity",
     "Status",
+    "Stream",
     "TargetError",
+    "TextDelta",
     "Tier",
+    "Trace",
     "TruncatedError",
+    "Unfinished",
     "UnknownModelError",
     "UnprovenError",
     "Usage",

@@ -8,11 +8,15 @@ from typing import TypedDict, TypeVar, Unpack
 from pydantic import BaseModel
 
 from dbprompt.brief import Brief
-from dbprompt.client import DEFAULT_PROMPT, AsyncClient, Client
+from dbprompt.calls.bounds import Bounds
+from dbprompt.calls.prices import Price
+from dbprompt.calls.retry import RetryPolicy
+from dbprompt.client import DEFAULT_PROMPT, AsyncClient, Client, Model
 from dbprompt.jobs.ask import Answer, AnswerCheck
 from dbprompt.messages import Message
 from dbprompt.prompts.prompt import Prompt
 from dbprompt.providers import AsyncProvider, Provider, ResponseFormat
+from dbprompt.providers.base import Effort
 from dbprompt.result import Result
 from dbprompt.sections import SectionName
 
@@ -29,15 +33,22 @@ class ClientOptions(TypedDict, total=False):
     timeout_s: float
     temperature: float | None
     response_format: ResponseFormat | None
+    effort: Effort | None
+    sdk: object | None
     attempts: int
+    side_by_side: int
     max_output_tokens: int
+    retry: RetryPolicy
+    per_call: Bounds
+    per_job: Bounds
+    prices: Mapping[str, Price]
     recording: str | None
 
 
 def design(
     brief: Brief | None = None,
     *,
-    model: str | Provider,
+    model: str | Model | Provider | Sequence[str | Model | Provider],
     prompt: str | Prompt = DEFAULT_PROMPT,
     variables: Mapping[str, object] | None = None,
     sections: Iterable[SectionName] | None = None,
@@ -55,7 +66,7 @@ def design(
 async def adesign(
     brief: Brief | None = None,
     *,
-    model: str | AsyncProvider,
+    model: str | Model | AsyncProvider | Sequence[str | Model | AsyncProvider],
     prompt: str | Prompt = DEFAULT_PROMPT,
     variables: Mapping[str, object] | None = None,
     sections: Iterable[SectionName] | None = None,
@@ -74,7 +85,7 @@ def run(
     prompt: str | Prompt | Sequence[Message],
     variables: Mapping[str, object] | None = None,
     *,
-    model: str | Provider,
+    model: str | Model | Provider | Sequence[str | Model | Provider],
     output: type[T],
     checks: Iterable[AnswerCheck[T]] = (),
     **options: Unpack[ClientOptions],
@@ -88,7 +99,7 @@ async def arun(
     prompt: str | Prompt | Sequence[Message],
     variables: Mapping[str, object] | None = None,
     *,
-    model: str | AsyncProvider,
+    model: str | Model | AsyncProvider | Sequence[str | Model | AsyncProvider],
     output: type[T],
     checks: Iterable[AnswerCheck[T]] = (),
     **options: Unpack[ClientOptions],

@@ -17,6 +17,7 @@ DbpromptError
 │   ├── AnswerError            the provider answered, but not with what was asked
 │   │   ├── RefusedError, TruncatedError
 │   │   └── UnprovenError      still wrong after the last repair; `.findings`
+│   ├── BudgetError            tokens, money or requests are used up; `.bound`, `.limit`, `.spent`
 │   └── RecordingError         a recording file is wrong
 │       └── NoRecordingError   nothing recorded fits this request; `.wanted`, `.nearest`
 ├── EngineError                an engine failed by itself (never: the engine refused some SQL)
@@ -39,6 +40,7 @@ __all__ = [
     "AskError",
     "AuthenticationError",
     "BriefError",
+    "BudgetError",
     "ConnectionFailedError",
     "DbpromptError",
     "DeadlineError",
@@ -85,11 +87,7 @@ class Problem:
 
 
 class Partial(Protocol):
-    """What was finished before an error: a `dbprompt.Result` that may lack sections."""
-
-    @property
-    def design(self) -> object:
-        """The sections that were finished."""
+    """What was finished before an error: a `dbprompt.Result` that may lack sections, or an unproven `Answer`."""
 
     @property
     def evidence(self) -> object:
@@ -148,9 +146,17 @@ class RenderError(PromptError):
 
 
 class AskError(DbpromptError):
-    """No proven answer was had. `partial` holds the sections that were finished before, if any."""
+    """No proven answer was had.
+
+    Attributes:
+        partial: what there is. For a design a `dbprompt.Result` with the sections that were finished before, and the
+            last candidate of the one that failed; for `run` an `Answer` with the last candidate, if there was one.
+            For a stream that broke off or was cut off a `dbprompt.Unfinished` with what was complete of it.
+        trace: every request and answer of the job, if they are kept.
+    """
 
     partial: Partial | None = None
+    trace: object | None = None
 
 
 class ProviderError(AskError):
@@ -160,13 +166,17 @@ class ProviderError(AskError):
         status: the HTTP status, if there was one.
         retryable: whether asking again may help.
         retry_after: seconds that the provider asked us to wait, if it did.
+        in_doubt: whether the provider may have worked on it, and may charge it: nobody heard a clear no.
+        limits: what the answer's headers say of rate limits (`dbprompt.messages.RateLimits`), if they do.
     """
 
     retryable = False
+    limits: object | None = None
 
     def __init__(self, message: str, *, status: int | None = None, retry_after: float | None = None) -> None:
         self.status = status
         self.retry_after = retry_after
+        self.in_doubt = status is None
         super().__init__(message)
 
 
@@ -225,11 +235,28 @@ class UnprovenError(AnswerError):
 
     Attributes:
         findings: what is still wrong, each with `code`, `severity`, `where`, `message`.
-        partial: a `dbprompt.Result` with everything that was finished, and its evidence.
     """
 
     def __init__(self, message: str, *, findings: Iterable[object] = ()) -> None:
         self.findings = tuple(findings)
+        super().__init__(message)
+
+
+class BudgetError(AskError):
+    """What a call or a job may spend is used up, or could be by the next request. (Time is a `DeadlineError`.)
+
+    Attributes:
+        bound: the field of `Bounds` that stands in the way.
+        limit: its value.
+        spent: how much of it was spent by now; None if nobody can tell.
+        text: the answer that passed the bound, or as much of one as it had room for.
+    """
+
+    def __init__(self, message: str, *, bound: str, limit: float, spent: float | None) -> None:
+        self.text = ""
+        self.bound = bound
+        self.limit = limit
+        self.spent = spent
         super().__init__(message)
 
 
@@ -249,10 +276,11 @@ class NoRecordingError(RecordingError):
 class EngineError(DbpromptError):
     """An engine failed by itself. (SQL that an engine refuses is a finding, not an error.)
 
-    In a design, `partial` holds the sections that were finished before.
+    In a design, `partial` holds the sections that were finished before, and `trace` what was said.
     """
 
     partial: Partial | None = None
+    trace: object | None = None
 
 
 class EngineUnavailableError(EngineError):

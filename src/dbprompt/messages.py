@@ -10,7 +10,20 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Literal, TypeAlias
 
-__all__ = ["Json", "Message", "Origin", "OutputSchema", "Reply", "Request", "Role", "StopReason", "TurnUsage", "Usage"]
+__all__ = [
+    "Allowance",
+    "Json",
+    "Message",
+    "Origin",
+    "OutputSchema",
+    "RateLimits",
+    "Reply",
+    "Request",
+    "Role",
+    "StopReason",
+    "TurnUsage",
+    "Usage",
+]
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
@@ -39,11 +52,20 @@ class OutputSchema:
     name: str
     schema: Mapping[str, Json]
 
-    @cached_property
+    @property
     def hash(self) -> str:
         """sha256 of the canonical JSON."""
-        text = json.dumps(self.schema, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-        return hashlib.sha256(text.encode()).hexdigest()
+        return self._measured[0]
+
+    @property
+    def size(self) -> int:
+        """Bytes of the canonical JSON."""
+        return self._measured[1]
+
+    @cached_property
+    def _measured(self) -> tuple[str, int]:
+        text = json.dumps(self.schema, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+        return hashlib.sha256(text).hexdigest(), len(text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +114,11 @@ class StopReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens as the provider counted them, and requests. Values add up.
+    """Tokens as the provider counted them, requests, and what they cost. Values add up.
 
     `input_tokens` counts all input, cached or not; `cache_read_tokens` and `cache_write_tokens` are parts of it.
+    `output_tokens` counts all output; `reasoning_tokens` is the part of it that was thought and not said, where the
+    provider tells. `cost_usd` is None where somebody's price is unknown, and never 0 for that.
     """
 
     requests: int = 0
@@ -102,32 +126,99 @@ class Usage:
     output_tokens: int = 0
     cache_read_tokens: int = 0
     cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
+    cost_usd: float | None = None
 
     def __add__(self, other: Usage) -> Usage:
-        """The sum, field by field."""
+        """The sum, field by field; the cost is known if both are, and nothing costs nothing."""
         return Usage(
             self.requests + other.requests,
             self.input_tokens + other.input_tokens,
             self.output_tokens + other.output_tokens,
             self.cache_read_tokens + other.cache_read_tokens,
             self.cache_write_tokens + other.cache_write_tokens,
+            self.reasoning_tokens + other.reasoning_tokens,
+            self._cost_with(other),
         )
+
+    @property
+    def cost_text(self) -> str:
+        """The cost as reports write it: unknown is never $0."""
+        return "unknown" if self.cost_usd is None else f"${self.cost_usd:,.4f}"
+
+    def _cost_with(self, other: Usage) -> float | None:
+        if not self.requests or not other.requests:
+            return self.cost_usd if self.requests else other.cost_usd
+        return None if self.cost_usd is None or other.cost_usd is None else self.cost_usd + other.cost_usd
 
 
 @dataclass(frozen=True, slots=True)
 class TurnUsage:
-    """What one request of a job cost: the first ask of a section, or a repair of it."""
+    """What one turn of a job cost: the first ask of a section, or a repair of it.
+
+    Args:
+        section: which.
+        kind: the first ask, or a repair.
+        usage: of all its requests, failed ones included.
+        model: who answered in the end, as `provider:model`.
+        instead_of: why each model before it in the list did not.
+    """
 
     section: str
     kind: Literal["ask", "repair"]
     usage: Usage
+    model: str = ""
+    instead_of: tuple[str, ...] = ()
+
+    @property
+    def cost(self) -> float | None:
+        """US dollars; None if nobody told what the model costs."""
+        return self.usage.cost_usd
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What a provider's headers say of one of its rate limits.
+
+    Args:
+        limit: how much it allows a minute.
+        remaining: how much is left now.
+        reset_s: seconds until all of it is there again.
+    """
+
+    limit: int | None = None
+    remaining: int | None = None
+    reset_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimits:
+    """What a provider's headers say of its rate limits; None where they say nothing."""
+
+    requests: Allowance | None = None
+    tokens: Allowance | None = None
+    input_tokens: Allowance | None = None
+    output_tokens: Allowance | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a model answered: the text, why it stopped, and what it cost."""
+    """What a model answered.
+
+    Args:
+        text: the answer.
+        stop: why it ended there.
+        usage: what it cost.
+        model: as the provider names the model that answered.
+        limits: what the provider's headers say of its rate limits.
+        asked: who was asked, as `provider:model`.
+        instead_of: why each model before it in the list did not answer.
+    """
 
     text: str
     stop: StopReason
     usage: Usage
     model: str = ""
+    limits: RateLimits | None = None
+    asked: str = ""
+    instead_of: tuple[str, ...] = ()

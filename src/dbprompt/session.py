@@ -62,10 +62,12 @@ RepairMessages: TypeAlias = Callable[[Sequence[BrokenItem]], tuple[Message, ...]
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What one request cost."""
+    """What one turn cost, who answered it, and why nobody did who was asked before."""
 
     kind: Literal["ask", "repair"]
     usage: Usage
+    model: str = ""
+    instead_of: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -95,6 +97,7 @@ class Session(Generic[T]):
     _asked: tuple[BrokenItem, ...] | None = None
     _repairs: int = 0
     _candidate: Candidate[T] | None = None
+    _checked: Report = field(default_factory=Report)
 
     def begin(self) -> Ask | Check[T] | GaveUp[T]:
         """The first step."""
@@ -105,7 +108,8 @@ class Session(Generic[T]):
 
     def replied(self, reply: Reply) -> Ask | Check[T] | GaveUp[T]:
         """What follows from a reply."""
-        self.turns.append(Turn("repair" if self._repairs else "ask", reply.usage))
+        kind: Literal["ask", "repair"] = "repair" if self._repairs else "ask"
+        self.turns.append(Turn(kind, reply.usage, reply.asked, reply.instead_of))
         if reply.stop is StopReason.REFUSED:
             return self._failed("refused", "answer.refused", reply.text[:500] or "the model declined to answer")
         if reply.stop is StopReason.TRUNCATED:
@@ -127,15 +131,19 @@ class Session(Generic[T]):
         """What follows from a report on the candidate."""
         if self._candidate is None:
             raise RuntimeError("checked() came before a candidate")
-        report = self._candidate.shape_report + self._candidate.relocate(report)
+        report = self._checked = self._candidate.shape_report + self._candidate.relocate(report)
         if not report.errors:
             return Done(self._candidate.value, self._shape_verdict() + report)
         return self._repair_or_give_up(report, self._candidate.value)
 
+    def so_far(self) -> tuple[T, Report] | None:
+        """The last candidate and what was found wrong with it, for a session that was broken off."""
+        return (self._candidate.value, self._checked) if self._candidate else None
+
     def _shaped(self) -> Ask | Check[T] | GaveUp[T]:
         shaped = shape(self.output, self._document)
         if isinstance(shaped, Candidate):
-            self._candidate = shaped
+            self._candidate, self._checked = shaped, Report()
             return Check(shaped)
         return self._repair_or_give_up(Report(shaped), None)
 

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import json
-import re
+import math
 from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar, cast
 
+import jiter
 from pydantic import BaseModel, ValidationError
 
 from dbprompt.evidence import Finding, Report, Severity
 from dbprompt.messages import Json
 
-__all__ = ["Candidate", "item_pointer", "parse_json", "shape"]
+__all__ = ["Candidate", "item_pointer", "parse_json", "read_json", "shape", "shape_findings"]
 
 T = TypeVar("T", bound=BaseModel)
 
-_FENCE = re.compile(r"\A```[a-zA-Z]*\s*\n(.*?)\n?```\s*\Z", re.DOTALL)
+_FLAT = bytes.maketrans(b"123456789E", b"000000000e")
+_BEYOND_FLOAT = (b"0e000", b"0" * 309)
+"""What a number that no float can hold is written with, all digits the same and no plus; most answers have no such
+thing, and need no closer look. (A regex looks for it seven times as long as the answer takes to be parsed.)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,21 +60,65 @@ def _moved(where: str, places: dict[str, tuple[int, ...]]) -> str:
 
 
 def parse_json(text: str) -> Json | Finding:
-    """The JSON of a reply. A code fence around it is taken off; anything else that is not JSON is a finding."""
+    """The JSON of a reply. A fence or words around one object are taken off; what else is not JSON is a finding.
+
+    >>> parse_json('Here it is: {"tables": []}')
+    {'tables': []}
+    >>> parse_json('{"engine": "postgres", "engine": "mysql"}').code
+    'answer.contradicts'
+    """
     body = text.strip()
-    fenced = _FENCE.match(body)
-    body = fenced.group(1) if fenced else body
     if not body:
         return Finding("answer.empty", Severity.ERROR, "", "the answer was empty; answer with one JSON object")
     try:
-        return cast("Json", json.loads(body, parse_constant=_no_constant))
-    except (ValueError, RecursionError) as error:
-        message = f"the answer is not JSON ({error}); answer with one JSON object and nothing else"
-        return Finding("answer.malformed", Severity.ERROR, "", message)
+        return read_json(body)
+    except ValueError as error:
+        wrong = error
+    bare = _bare(body)
+    if bare != body:
+        try:
+            return read_json(bare)
+        except ValueError as error:
+            wrong = error
+    return _unreadable(str(wrong))
 
 
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
+def read_json(body: str) -> Json:
+    """The value of a JSON text in which everything is said once, as JSON has it and in whole letters.
+
+    Python's own reader takes NaN, halves of letters and the last of two equal keys, and dies of a thousand brackets.
+    """
+    data = body.encode()
+    if "\ufffd" in body:  # readers of streams put it where bytes were no letter, and so do tokens cut in their middle
+        raise ValueError("it holds U+FFFD, which stands for a letter that was lost")
+    value = cast("Json", jiter.from_json(data, allow_inf_nan=False, cache_mode="keys", catch_duplicate_keys=True))
+    flat = data.translate(_FLAT, b"+")
+    if any(mark in flat for mark in _BEYOND_FLOAT) and _has_infinity(value):
+        raise ValueError("a number is too large for any float")
+    return value
+
+
+def _has_infinity(value: Json) -> bool:
+    if isinstance(value, dict):
+        return any(_has_infinity(item) for item in value.values())
+    if isinstance(value, list):
+        return any(_has_infinity(item) for item in value)
+    return isinstance(value, float) and not math.isfinite(value)
+
+
+def _bare(body: str) -> str:
+    """The text from its first to its last brace, if nothing before or after looks like more JSON."""
+    start, end = body.find("{"), body.rfind("}") + 1
+    whole = 0 <= start < end and "[" not in body[:start] and "]" not in body[end:]
+    return body[start:end] if whole else body
+
+
+def _unreadable(wrong: str) -> Finding:
+    if "duplicate key" in wrong:
+        told = f"the answer says one thing twice ({wrong[:200]}); give each key of an object once"
+        return Finding("answer.contradicts", Severity.ERROR, "", told)
+    told = f"the answer is not JSON ({wrong[:200]}); answer with one JSON object and nothing else"
+    return Finding("answer.malformed", Severity.ERROR, "", told)
 
 
 def _is_place(part: str) -> bool:
@@ -94,7 +141,7 @@ def shape(output: type[T], document: Json) -> Candidate[T] | tuple[Finding, ...]
     try:
         return Candidate(output.model_validate(document))
     except ValidationError as error:
-        findings = _causes(tuple(_finding(item, document) for item in error.errors(include_url=False)))
+        findings = _causes(shape_findings(error, document))
     broken = {item_pointer(finding.where, document) for finding in findings}
     if not isinstance(document, dict) or not all(pointer.count("/") == 2 for pointer in broken):
         return findings
@@ -104,6 +151,11 @@ def shape(output: type[T], document: Json) -> Candidate[T] | tuple[Finding, ...]
     except ValidationError:
         return findings
     return Candidate(value, Report(findings), frozenset(names), tuple(places.items()))
+
+
+def shape_findings(error: ValidationError, document: Json) -> tuple[Finding, ...]:
+    """What pydantic says of a document, as findings that point into it."""
+    return tuple(_finding(item, document) for item in error.errors(include_url=False))
 
 
 def _causes(findings: tuple[Finding, ...]) -> tuple[Finding, ...]:

@@ -20,9 +20,9 @@ from batch_stub import KEY, QUICK, BatchStub
 from eval_cases import GOOD, answering, small_suite, suite_run
 
 from dbprompt import Brief, Client, RequestError, Result
+from dbprompt.calls.trace import Trace
 from dbprompt.errors import AuthenticationError
 from dbprompt.evals import Run, RunError, run_suite
-from dbprompt.evals.exchange import Exchange
 from dbprompt.providers import ScriptedProvider
 
 
@@ -65,8 +65,8 @@ def test_a_batched_run_is_scored_as_a_live_one(stub: BatchStub, tmp_path: Path) 
     assert {case: one.scores for case, one in mine.items()} == {case: one.scores for case, one in others.items()}
     assert sorted(one.measures.repair_rounds for one in run.outcomes if one.measures) == [0, 0, 1]
     assert run.manifest.mode == "batch" and run.usage.requests == 4 and run.usage.output_tokens == 20
-    exchanges = [Exchange.read(run.case_file(one, "exchange.json")) for one in run.outcomes]
-    assert sorted(len(exchange.turns) for exchange in exchanges if exchange) == [1, 1, 2]
+    traces = [Trace.from_json(run.case_file(one, "trace.json") or "") for one in run.outcomes]
+    assert sorted(map(len, traces)) == [1, 1, 2]
     assert "asked in batches" in run.outcomes[0].provenance
 
 

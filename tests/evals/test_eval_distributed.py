@@ -22,6 +22,7 @@ from typer.testing import CliRunner
 
 pytest.importorskip("distributed", reason="the extra 'distributed' (Dask) is not installed")
 
+from dbprompt.calls.trace import Trace
 from dbprompt.cli import app
 from dbprompt.errors import DbpromptError, MissingExtraError, RecordingError
 from dbprompt.evals import Progress, Run, RunError, load_suite, run_suite
@@ -109,8 +110,13 @@ def _same(theirs: Run, ours: Run) -> bool:
     def by_case(run: Run) -> dict[str, Outcome]:
         return {one.key.case: one for one in _bare(run)}
 
-    names = ("design.json", "evidence.json", "exchange.json")
+    def said(run: Run, one: Outcome) -> list[tuple[object, ...]]:
+        trace = Trace.from_json(run.case_file(one, "trace.json") or "")
+        return [(each.section, each.messages, each.ended, each.answer) for each in trace]
+
+    names = ("design.json", "evidence.json")
     files = all(theirs.case_file(one, name) == ours.case_file(one, name) for one in ours.outcomes for name in names)
+    files &= all(said(theirs, one) == said(ours, one) for one in ours.outcomes)
     return by_case(theirs) == by_case(ours) and len(theirs.outcomes) == len(ours.outcomes) and files
 
 

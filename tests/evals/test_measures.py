@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from scorer_cases import brief, design
 
+from dbprompt.calls.prices import Price
 from dbprompt.evals.likeness import Overlap, likeness
-from dbprompt.evals.measures import Price, measures
+from dbprompt.evals.measures import measures
 from dbprompt.evidence import Evidence, Finding, Severity, Status, Tier, Verdict
 from dbprompt.messages import TurnUsage, Usage
 from dbprompt.result import Result

@@ -15,9 +15,9 @@ import pytest
 from eval_cases import GOOD, POOR, answering, small_suite, suite_run
 
 from dbprompt import ScriptedProvider
+from dbprompt.calls.trace import Trace
 from dbprompt.errors import AuthenticationError, EngineUnavailableError, RequestError
 from dbprompt.evals import Price, Progress, RunError, load_suite, run_suite
-from dbprompt.evals.exchange import Exchange
 from dbprompt.evals.outcomes import Outcome
 
 ROOT = Path(__file__).parents[2]
@@ -49,10 +49,9 @@ def test_each_case_keeps_prompt_answer_design_and_evidence(tmp_path: Path) -> No
     """What a number is made of stands in the run's folder, the failed answers too."""
     run = suite_run(tmp_path, ScriptedProvider({"selection": ["rubbish", GOOD]}), "a")
     one = run.outcomes[0]
-    exchange = Exchange.read(run.case_file(one, "exchange.json"))
-    assert exchange is not None
-    assert [turn.answer == "rubbish" for turn in exchange.turns] == [True, False]
-    assert "Sells tea" in exchange.texts[exchange.turns[0].messages[-1].text]
+    trace = Trace.from_json(run.case_file(one, "trace.json") or "")
+    assert [one.answer == "rubbish" for one in trace] == [True, False]
+    assert "Sells tea" in trace[0].messages[-1].text
     assert json.loads(run.case_file(one, "design.json") or "")["selection"]["decision"]["engine"] == "postgresql"
     assert json.loads(run.case_file(one, "evidence.json") or "")["verdicts"]
     assert one.measures is not None and one.measures.repair_rounds == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -91,10 +92,12 @@ class Wire:
 
 
 class FaultServer:
-    """A loopback HTTP server that gives one raw response, written byte by byte as told."""
+    """A loopback HTTP server that gives one raw response as told, at once or in pieces with a pause after each."""
 
     def __init__(self) -> None:
         self.raw = b""
+        self.pause_s = 0.0
+        self.hung_up = threading.Event()
         server = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -102,6 +105,12 @@ class FaultServer:
                 self.rfile.read(int(self.headers["content-length"]))
                 self.wfile.write(server.raw)
                 self.close_connection = True
+                try:
+                    for piece in server.pieces:
+                        time.sleep(server.pause_s)
+                        self.wfile.write(piece)
+                except OSError:
+                    server.hung_up.set()
 
             def log_message(self, *_: object) -> None:
                 """Stay silent."""
@@ -110,6 +119,15 @@ class FaultServer:
         self.url = f"http://127.0.0.1:{self._http.server_port}"
         threading.Thread(target=self._http.serve_forever, args=(0.01,), daemon=True).start()
 
+    @property
+    def raw(self) -> bytes:
+        """What is written at once."""
+        return self._raw
+
+    @raw.setter
+    def raw(self, raw: bytes) -> None:
+        self._raw, self.pieces = raw, list[bytes]()
+
     def says(self, status: str, body: str = "", *headers: str, length: int | None = None) -> None:
         """What to answer; a `length` beyond the body breaks off in its middle."""
         data = body.encode()
@@ -117,6 +135,14 @@ class FaultServer:
         if not any(header.startswith("content-type") for header in headers):
             head.append("content-type: application/json")
         self.raw = "\r\n".join([*head, "connection: close", "", ""]).encode() + data
+
+    def trickles(self, *pieces: bytes, pause_s: float, kind: str = "text/event-stream") -> None:
+        """Answer 200 with these pieces, each after a pause."""
+        size = sum(map(len, pieces))
+        head = ("HTTP/1.1 200 OK", f"content-length: {size}", f"content-type: {kind}", "connection: close", "", "")
+        self.raw = "\r\n".join(head).encode()
+        self.pieces, self.pause_s = list(pieces), pause_s
+        self.hung_up.clear()
 
     def close(self) -> None:
         """Stop."""

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from batch_stub import KEY, KINDS, QUICK, BatchStub, Word, client, is_repair, little_prompt, no_shouting, word_of
 
-from dbprompt import Answer, AskError, AsyncClient, Client, OutputError, RequestError, ScriptedProvider
+from dbprompt import Answer, AskError, AsyncClient, Client, OutputError, Price, RequestError, ScriptedProvider
 from dbprompt.batch import BatchWait, StillWaitingError
 from dbprompt.errors import AuthenticationError, ServerError
 
@@ -327,3 +327,16 @@ def test_a_provider_of_your_own_has_no_batches(tmp_path: Path) -> None:
     """It is said before anything is asked."""
     with pytest.raises(TypeError, match="not a provider of your own"):
         Client(ScriptedProvider([])).batch(tmp_path)
+
+
+def test_a_batch_is_priced_as_one(kind: str, stub: BatchStub, tmp_path: Path) -> None:
+    """What a batch costs is its share of the price; without one nobody claims to know."""
+    for share, cost in ((0.5, pytest.approx(5 * 10 / 1e6 / 2)), (None, None)):
+        with client(kind, stub.url) as asked:
+            name = asked._aims[0].name
+            prices = {name: Price(input=0, output=10, batch=share)}
+        with client(kind, stub.url, prices=prices) as asked:
+            batch = asked.batch(tmp_path / f"state{share}", policy=QUICK)
+            ends = batch.run(little_prompt(tmp_path), [{"SAID": "tea"}], output=Word, checks=[no_shouting])
+        (turn,) = ends[0].usage_by_turn  # type: ignore[union-attr]
+        assert turn.cost == cost and turn.model == name

@@ -16,9 +16,10 @@ import pytest
 import vcr  # type: ignore[import-untyped]
 from provider_wiring import KEY, ORIGIN, SCHEMA, Handler, ask
 
+from dbprompt.calls.line import Aim, Line
 from dbprompt.errors import NoRecordingError, RecordingError, ServerError
 from dbprompt.messages import OutputSchema, Request
-from dbprompt.providers import AsyncProvider, Provider, open_async_provider, open_provider, send
+from dbprompt.providers import AsyncProvider, Provider, open_async_provider, open_provider
 from dbprompt.providers.authored import authored_transport
 from dbprompt.providers.base_cassette import key_of
 from dbprompt.providers.tape import Tape
@@ -147,7 +148,8 @@ def test_only_the_final_response_is_recorded(tmp_path: Path) -> None:
     inner = authored_transport(["{}"])
     handler: Handler = lambda request: next(answers, None) or inner.handle_request(request)  # noqa: E731
     tape = Tape.open(tmp_path / "t.json", mode="record", inner=httpx2.MockTransport(handler))
-    assert send(opened(CLAUDE, tape), ask(), sleep=lambda _: None).usage.requests == 3
+    line = Line(aims=[Aim(opened(CLAUDE, tape))], sleep=lambda _: None)
+    assert line.job().send(ask()).usage.requests == 3
     assert [each.status for each in Tape.open(tmp_path / "t.json").interactions] == [200]
 
 
@@ -204,7 +206,7 @@ def test_a_miss_says_what_changed(tmp_path: Path, no_network: None, model: str, 
     if model == LOCAL:
         said = said.replace("/messages/0/content/1/text", "/messages/2/content")
     with pytest.raises(NoRecordingError, match=said) as caught:
-        send(opened(model, Tape.open(path)), request_)
+        Line(aims=[Aim(opened(model, Tape.open(path)))]).job().send(request_)
     assert caught.value.wanted and caught.value.nearest
     with pytest.raises(NoRecordingError, match=said):
         asyncio.run(opened_async(model, Tape.open(path)).send(request_))

@@ -169,7 +169,7 @@ def test_responses_request(wire: Wire) -> None:
         "store": False,
     }
     assert (form["type"], form["name"], form["strict"]) == ("json_schema", "schema", True)
-    assert reply.usage == Usage(1, 240, 5, 200, 30) and reply.text == '{"tables": []}'
+    assert reply.usage == Usage(1, 240, 5, 200, 30, 2) and reply.text == '{"tables": []}'
 
 
 def test_strict_schema() -> None:

@@ -21,6 +21,8 @@ from dbprompt.batch.line import BatchLine
 from dbprompt.batch.rounds import drive_rounds
 from dbprompt.batch.waves import ask_courses, design_courses, design_waves, lanes
 from dbprompt.brief import Brief
+from dbprompt.calls.prices import Price
+from dbprompt.calls.trace import Trace
 from dbprompt.drivers import Watch
 from dbprompt.errors import AskError
 from dbprompt.jobs.ask import Answer, AnswerCheck, AskJob
@@ -70,6 +72,8 @@ class BatchOptions:
         watch: is told the section and each step.
         on_wait: is told of each wait.
         tape: in mode `record`, keeps each exchange as if it had been a call by itself.
+        trace: whether every request and answer is kept with the result.
+        price: what the model costs in a batch; None if nobody told.
     """
 
     open_api: Callable[[], BatchApi]
@@ -81,6 +85,8 @@ class BatchOptions:
     watch: Watch | None = None
     on_wait: OnWait | None = None
     tape: Tape | None = None
+    trace: bool = True
+    price: Price | None = None
 
 
 class Batch:
@@ -172,6 +178,8 @@ class Batch:
                 )
                 for brief in wanted
             ]
+            for job in jobs:
+                job.trace = self._trace()
             return design_courses(jobs, wanted, self._options.watch)
 
         return self._drive(courses, stop)
@@ -187,7 +195,10 @@ class Batch:
         known, kept = load_prompt(prompt) if isinstance(prompt, str) else prompt, tuple(checks)
         settings = self._options.settings
         jobs = [AskJob.of(known, filled, output=output, checks=kept, settings=settings) for filled in variables]
-        return self._drive(lambda _: ask_courses(jobs, self._options.watch), stop)
+        return self._drive(lambda _: ask_courses(jobs, self._options.watch, [self._trace() for _ in jobs]), stop)
+
+    def _trace(self) -> Trace | None:
+        return Trace() if self._options.trace else None
 
     def _drive(self, courses: Callable[[BatchFolder], Sequence[Course[R]]], stop: Event | None) -> list[R | AskError]:
         told = self._options
@@ -201,6 +212,7 @@ class Batch:
                 tape=told.tape,
                 stop=stop,
                 on_wait=told.on_wait,
+                price=told.price,
             )
 
 
@@ -256,6 +268,7 @@ def drive_batches(
     stop: Event | None = None,
     on_wait: OnWait | None = None,
     on_end: Callable[[int, R | AskError], None] | None = None,
+    price: Price | None = None,
 ) -> list[R | AskError]:
     """Runs jobs to their ends through a batch API, and gives these in order.
 
@@ -269,6 +282,7 @@ def drive_batches(
         stop: once set, nothing more is handed in or waited for.
         on_wait: is told of each wait.
         on_end: is told of each job as it ends, by its number in `courses`.
+        price: what the model costs in a batch; None if nobody told.
 
     Raises:
         EngineError: an engine failed by itself.
@@ -284,5 +298,7 @@ def drive_batches(
         stopped=halt.is_set,
         on_wait=on_wait,
         tape=tape,
+        price=price,
     )
-    return drive_rounds(courses, line.ask, attempts=bounds.attempts, workers=workers, on_end=on_end)
+    asked = f"{api.name}:{api.model}"
+    return drive_rounds(courses, line.ask, asked=asked, attempts=bounds.attempts, workers=workers, on_end=on_end)

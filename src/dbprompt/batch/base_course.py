@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any, Generic, TypeAlias, TypeVar, assert_never
 
 from pydantic import BaseModel
 
 from dbprompt.batch.base import Ended
-from dbprompt.drivers import Watch
+from dbprompt.calls.in_words import in_words, refuses_schema
+from dbprompt.calls.trace import Trace
+from dbprompt.drivers import Watch, tell
 from dbprompt.errors import AskError, ProviderError
 from dbprompt.evidence import Report
 from dbprompt.messages import Reply, Request, Usage
-from dbprompt.providers.in_words import in_words, refuses_schema
 from dbprompt.session import Ask, Candidate, Check, Done, GaveUp, Session, Step
 
 __all__ = ["Course", "SessionEnd", "Talk", "Waves"]
@@ -35,14 +37,21 @@ class Talk(Generic[T]):
         check: judges its candidates.
         end: how it ended; None until it has.
         request: what it waits for; None if it waits for nothing.
+        since: when it began to.
     """
 
     session: Session[T]
     check: Callable[[Candidate[T]], Report]
     end: SessionEnd[T] | None = None
     request: Request | None = None
+    since: datetime = field(default_factory=lambda: datetime.now(UTC))
     _failed: int = 0
     _refused: int = 0
+
+    @property
+    def attempt(self) -> int:
+        """Number of what it waits for, among the requests for the same answer."""
+        return self._failed + self._refused + 1
 
     def begin(self, watch: Watch | None) -> None:
         """Goes on to the first request, or to the end."""
@@ -53,13 +62,17 @@ class Talk(Generic[T]):
         request, self.request = self.request, None
         assert request is not None  # noqa: S101  only who asked is answered
         if isinstance(ended, Reply):
-            spent = ended.usage + Usage(requests=self._failed + self._refused)
+            others = self._failed + self._refused  # each cost nothing, as far as anybody can price this model
+            cost = None if ended.usage.cost_usd is None else 0.0
+            spent = ended.usage + Usage(requests=others, cost_usd=cost)
             self._failed = self._refused = 0
             self._go(self.session.replied(replace(ended, usage=spent)), watch)
         elif refuses_schema(ended, request, offline=False):
-            self.request, self._refused = in_words(request), self._refused + 1
+            self._refused += 1
+            self._ask(in_words(request))
         elif ended.retryable and self._failed + 1 < attempts:
-            self.request, self._failed = request, self._failed + 1
+            self._failed += 1
+            self._ask(request)
         elif ended.retryable:
             self.end = type(ended)(f"{ended} Gave up: {attempts} batches.", status=ended.status)
         else:
@@ -67,13 +80,15 @@ class Talk(Generic[T]):
             # tblib, which Dask brings, two copies share their attributes.
             self.end = type(ended)(str(ended), status=ended.status, retry_after=ended.retry_after)
 
+    def _ask(self, request: Request) -> None:
+        self.request, self.since = request, datetime.now(UTC)
+
     def _go(self, step: Step[T], watch: Watch | None) -> None:
         while True:
-            if watch:
-                watch(self.session.origin.section, step)
+            tell(watch, self.session.origin.section, step)
             match step:
                 case Ask(request=request):
-                    self.request = request
+                    self._ask(request)
                     return
                 case Check(candidate=candidate):
                     step = self.session.checked(self.check(candidate))
@@ -92,14 +107,14 @@ class Course(Generic[R]):
         waves: the job.
         lane: tells it apart from another job that asks the same.
         watch: is told the section and each step.
-        heard: is told each request and what came of it.
+        trace: takes in each request and what came of it.
         end: its result, or why there is none; None until then.
     """
 
     waves: Waves[R]
     lane: str
     watch: Watch | None = None
-    heard: Callable[[Request, Ended], None] | None = None
+    trace: Trace | None = None
     end: R | AskError | None = None
     _talks: Sequence[Talk[Any]] = field(default=())
 
@@ -121,8 +136,9 @@ class Course(Generic[R]):
             return ()
         return self._talks
 
-    def take(self, talk: Talk[Any], ended: Ended, attempts: int) -> None:
-        """Hands an answer to the talk that waits for it."""
-        if self.heard and talk.request is not None:
-            self.heard(talk.request, ended)
+    def take(self, talk: Talk[Any], ended: Ended, attempts: int, asked: str) -> None:
+        """Hands an answer of `asked` to the talk that waits for it."""
+        if self.trace is not None and talk.request is not None:
+            when = talk.since
+            self.trace.add(talk.request, ended, asked=asked, attempt=talk.attempt, started_at=when, seconds=None)
         talk.take(ended, attempts=attempts, watch=self.watch)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from dbprompt.batch.base import BatchPolicy, BatchWait, Ended, OnWait, Pending, StillWaitingError
 from dbprompt.batch.base_folder import BatchFolder, Collected, Submission
+from dbprompt.calls.prices import Price, priced
 from dbprompt.errors import DeadlineError, ProviderError, RateLimitError, ServerError
 from dbprompt.messages import Request
 from dbprompt.providers.base import Sending, naming
@@ -47,6 +48,7 @@ class BatchLine:
         stopped: whether somebody wants this to end.
         on_wait: is told of each wait.
         tape: in mode `record`, keeps each exchange as if it had been a call by itself.
+        price: what the model costs in a batch; None if nobody told.
     """
 
     def __init__(
@@ -60,7 +62,9 @@ class BatchLine:
         clock: Callable[[], float] = time.monotonic,
         on_wait: OnWait | None = None,
         tape: Tape | None = None,
+        price: Price | None = None,
     ) -> None:
+        self._price = price
         self._api, self._folder, self._policy = api, folder, policy
         self._sleep, self._stopped, self._clock, self._on_wait = sleep, stopped, clock, on_wait
         self._tape = tape if tape is not None and tape.mode == "record" else None
@@ -103,7 +107,7 @@ class BatchLine:
             except ProviderError as error:
                 return error
             self._record(asked, body)
-            return reply
+            return replace(reply, usage=priced(reply.usage, self._price), asked=self._model)
         if found is not None and (refusal := found.error()) is not None:
             return refusal
         return round_.errors.get(asked.key) or self._too_late()

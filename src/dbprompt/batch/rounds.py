@@ -22,6 +22,7 @@ def drive_rounds(
     courses: Sequence[Course[R]],
     ask: Callable[[Sequence[Pending]], Sequence[Ended]],
     *,
+    asked: str,
     attempts: int,
     workers: int = 4,
     on_end: Callable[[int, R | AskError], None] | None = None,
@@ -31,6 +32,7 @@ def drive_rounds(
     Args:
         courses: the jobs.
         ask: gives an answer, or why there is none, for each request.
+        asked: who is asked, as `provider:model`.
         attempts: how often a request is asked that fails for no fault of its own.
         workers: how many checks run at the same time.
         on_end: is told of each job as it ends, by its number in `courses`.
@@ -51,11 +53,8 @@ def drive_rounds(
             waiting = [(course, talk) for course in courses for talk in course.waiting()]
             if waiting:
                 ends = ask([_pending(course, talk) for course, talk in waiting])
-                list(
-                    pool.map(
-                        lambda pair: pair[0][0].take(pair[0][1], pair[1], attempts), zip(waiting, ends, strict=True)
-                    )
-                )
+                taken = zip(waiting, ends, strict=True)
+                list(pool.map(lambda pair: pair[0][0].take(pair[0][1], pair[1], attempts, asked), taken))
             elif len(told) == len(courses):
                 break
     return [end for course in courses if (end := course.end) is not None]

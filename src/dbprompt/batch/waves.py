@@ -11,7 +11,9 @@ from pydantic import BaseModel
 
 from dbprompt.batch.base_course import Course, SessionEnd, Talk, Waves
 from dbprompt.brief import Brief
+from dbprompt.calls.trace import Trace
 from dbprompt.drivers import Watch
+from dbprompt.errors import ProviderError
 from dbprompt.jobs.ask import Answer, AskJob
 from dbprompt.jobs.design import DesignJob
 from dbprompt.result import Result
@@ -24,13 +26,15 @@ T = TypeVar("T", bound=BaseModel)
 def design_courses(jobs: Sequence[DesignJob], briefs: Sequence[Brief], watch: Watch | None) -> list[Course[Result]]:
     """Many designs. Which lane is whose depends on the briefs alone, so that a list may grow between two starts."""
     told = lanes(brief.model_dump_json() for brief in briefs)
-    return [Course(design_waves(job), lane, watch) for job, lane in zip(jobs, told, strict=True)]
+    return [Course(design_waves(job), lane, watch, job.trace) for job, lane in zip(jobs, told, strict=True)]
 
 
-def ask_courses(jobs: Sequence[AskJob[T]], watch: Watch | None) -> list[Course[Answer[T]]]:
-    """Many questions."""
-    told = lanes(repr(job.messages) for job in jobs)
-    return [Course(ask_waves(job), lane, watch) for job, lane in zip(jobs, told, strict=True)]
+def ask_courses(
+    jobs: Sequence[AskJob[T]], watch: Watch | None, traces: Iterable[Trace | None]
+) -> list[Course[Answer[T]]]:
+    """Many questions, each with what takes in what is said."""
+    told = zip(jobs, lanes(repr(job.messages) for job in jobs), traces, strict=True)
+    return [Course(ask_waves(job, trace), lane, watch, trace) for job, lane, trace in told]
 
 
 def design_waves(job: DesignJob) -> Waves[Result]:
@@ -46,7 +50,7 @@ def design_waves(job: DesignJob) -> Waves[Result]:
     return job.result()
 
 
-def ask_waves(job: AskJob[T]) -> Waves[Answer[T]]:
+def ask_waves(job: AskJob[T], trace: Trace | None = None) -> Waves[Answer[T]]:
     """One talk.
 
     Raises:
@@ -55,9 +59,9 @@ def ask_waves(job: AskJob[T]) -> Waves[Answer[T]]:
     talk = Talk(job.session(), job.check)
     yield [talk]
     end = _end(talk)
-    if isinstance(end, Exception):
-        raise end
-    return job.finish(talk.session, end)
+    if isinstance(end, ProviderError):
+        raise job.unfinished(end, talk.session, trace)
+    return job.finish(talk.session, end, trace)
 
 
 def lanes(asked: Iterable[str]) -> Iterator[str]:

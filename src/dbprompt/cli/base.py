@@ -19,7 +19,9 @@ from dbprompt.errors import (
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["Ignored", "Severities", "console", "exit_code", "levels", "read_sql"]
+    from dbprompt.calls.prices import Price
+
+__all__ = ["Ignored", "Prices", "Severities", "console", "exit_code", "levels", "prices", "read_sql"]
 
 Ignored: TypeAlias = Annotated[
     list[str] | None,
@@ -28,6 +30,28 @@ Ignored: TypeAlias = Annotated[
 Severities: TypeAlias = Annotated[
     list[str] | None, typer.Option("--severity", help="RULE=error, warning or advice; may be repeated")
 ]
+
+Prices: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--price", help="MODEL=INPUT,OUTPUT in US dollars a million tokens, before the shipped list; may be given often"
+    ),
+]
+
+
+def prices(given: list[str] | None) -> dict[str, Price]:
+    """`MODEL=INPUT,OUTPUT` pairs as a mapping."""
+    from dbprompt.calls.prices import Price
+
+    told: dict[str, Price] = {}
+    for one in given or ():
+        model, _, figures = one.rpartition("=")
+        try:
+            read, written = (float(figure) for figure in figures.split(","))
+        except ValueError:
+            raise typer.BadParameter(f"{one!r}: write MODEL=INPUT,OUTPUT", param_hint="--price") from None
+        told[model] = Price(read, written)
+    return told
 
 
 def levels(given: list[str] | None) -> dict[str, str]:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypedDict
 
 import typer
 
 from dbprompt.brief import Brief
-from dbprompt.cli.base import Ignored, Severities, console, levels
+from dbprompt.calls.bounds import Bounds
+from dbprompt.cli.base import Ignored, Prices, Severities, console, levels, prices
 from dbprompt.cli.progress import Progress
 from dbprompt.cli.show import print_result
 from dbprompt.client import DEFAULT_PROMPT, Client
 from dbprompt.errors import AskError, EngineError
 from dbprompt.library import load_prompt
-from dbprompt.providers import RetryPolicy
+from dbprompt.prompts.prompt import Prompt
 from dbprompt.result import Result, load_design
 from dbprompt.result.folder import check_folder
 from dbprompt.sections import DatabaseDesign
@@ -25,7 +26,13 @@ __all__ = ["command"]
 
 def command(
     brief: Annotated[Path, typer.Argument(help="a brief in YAML or JSON", metavar="BRIEF")],
-    model: Annotated[str, typer.Option(help="anthropic:MODEL or openai:MODEL; from the recording if left out")] = "",
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="anthropic:MODEL or openai:MODEL; from the recording if left out; given often, the next one is asked"
+            " where one is overloaded, out of credit or declines"
+        ),
+    ] = None,
     base_url: Annotated[str | None, typer.Option(help="an OpenAI-compatible server for openai:MODEL")] = None,
     prompt: Annotated[str, typer.Option(help="the family that asks: name, name@version or a folder")] = DEFAULT_PROMPT,
     section: Annotated[list[str] | None, typer.Option(help="only this section; may be given often")] = None,
@@ -34,11 +41,16 @@ def command(
     out: Annotated[Path | None, typer.Option(help="write the design into this folder")] = None,
     replay: Annotated[Path | None, typer.Option(help="answer from this recording; nothing reaches the network")] = None,
     record: Annotated[Path | None, typer.Option(help="record the exchanges into this file")] = None,
+    stream: Annotated[bool, typer.Option("--stream", help="show tables and other items as they are written")] = False,
     ignore: Ignored = None,
     severity: Severities = None,
     attempts: Annotated[int, typer.Option(min=0, help="repair rounds a section")] = 3,
     max_output_tokens: Annotated[int, typer.Option(min=1, help="where an answer is cut off")] = 16_000,
     timeout: Annotated[float, typer.Option(min=1, help="seconds that one answer may take, retries included")] = 600,
+    deadline: Annotated[float | None, typer.Option(min=1, help="seconds that the whole design may take")] = None,
+    max_requests: Annotated[int | None, typer.Option(min=1, help="requests that it may send")] = None,
+    max_cost: Annotated[float | None, typer.Option(help="US dollars that it may cost")] = None,
+    price: Prices = None,
 ) -> None:
     """Designs a database for a brief. What is still wrong after the last repair is shown, written, and exit code 1."""
     if replay and record:
@@ -53,27 +65,29 @@ def command(
     screen = console()
     with Progress(screen) as progress:
         client = Client(
-            model or _recorded_model(replay),
+            (model if len(model) > 1 else model[0]) if model else _recorded_model(replay),
             base_url=base_url,
             recording=replay or record,
             mode="record" if record else "replay",
             attempts=attempts,
             max_output_tokens=max_output_tokens,
             timeout_s=timeout,
-            retry=RetryPolicy(deadline_s=timeout),
+            per_call=Bounds(deadline_s=timeout),
+            per_job=_bounds(deadline, max_requests, max_cost),
+            prices=prices(price),
             watch=progress.watch,
         )
         progress.start(read, family, client.provenance)
         try:
             with client:
-                result = client.design(
-                    read,
-                    prompt=family,
-                    sections=section,
-                    start=begun,
-                    ignore=ignore or (),
-                    severity=levels(severity),
+                options = Options(
+                    prompt=family, sections=section, start=begun, ignore=ignore or (), severity=levels(severity)
                 )
+                if stream:
+                    with client.stream_design(read, **options) as told:
+                        result = progress.follow(told)
+                else:
+                    result = client.design(read, **options)
         except (AskError, EngineError) as error:
             if isinstance(error.partial, Result):
                 progress.close()
@@ -82,6 +96,23 @@ def command(
     _hand_over(result, out)
     if not result.evidence.ok:
         raise typer.Exit(1)
+
+
+def _bounds(deadline_s: float | None, requests: int | None, cost_usd: float | None) -> Bounds:
+    try:
+        return Bounds(deadline_s=deadline_s, requests=requests, cost_usd=cost_usd)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--max-cost") from None
+
+
+class Options(TypedDict):
+    """What a design is asked for with, streamed or not."""
+
+    prompt: Prompt
+    sections: Iterable[str] | None
+    start: DatabaseDesign | None
+    ignore: Iterable[str]
+    severity: Mapping[str, str] | None
 
 
 def _begun(start: Path | None, again: Iterable[str]) -> DatabaseDesign | None:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dbprompt.cli.base import console
+from dbprompt.cli.base import Prices, console, prices
 from dbprompt.client import DEFAULT_PROMPT
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from dbprompt.evals import Comparison, Price, Run
+    from dbprompt.evals import Comparison, Run
     from dbprompt.evals.runner import PlanOptions
 
 __all__ = ["app"]
@@ -51,9 +51,6 @@ Retry = Annotated[bool, typer.Option("--retry-failed", help="cases that failed a
 Attempts = Annotated[int, typer.Option(min=0, help="repair rounds a section")]
 Tokens = Annotated[int, typer.Option(min=1, help="where an answer is cut off")]
 Timeout = Annotated[float, typer.Option(min=1, help="seconds that one answer may take, retries included")]
-Prices = Annotated[
-    list[str] | None, typer.Option("--price", help="MODEL=INPUT,OUTPUT a million tokens; may be given often")
-]
 Html = Annotated[Path | None, typer.Option(help="write the page")]
 Junit = Annotated[Path | None, typer.Option(help="write JUnit XML")]
 Jsonl = Annotated[Path | None, typer.Option(help="write a JSON line for each expectation")]
@@ -215,22 +212,8 @@ def _options(
         "record": record,
         "live": live,
         "bounds": Bounds(attempts, max_output_tokens, timeout),
-        "prices": _prices(price),
+        "prices": prices(price),
     }
-
-
-def _prices(given: list[str] | None) -> dict[str, Price]:
-    from dbprompt.evals import Price
-
-    prices: dict[str, Price] = {}
-    for one in given or ():
-        model, _, figures = one.rpartition("=")
-        try:
-            read, written = (float(figure) for figure in figures.split(","))
-        except ValueError:
-            raise typer.BadParameter(f"{one!r}: write MODEL=INPUT,OUTPUT", param_hint="--price") from None
-        prices[model] = Price(read, written)
-    return prices
 
 
 def _run(

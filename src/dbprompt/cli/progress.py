@@ -12,14 +12,19 @@ from rich.markup import escape
 
 from dbprompt.brief import Brief
 from dbprompt.capacity import capacity_of
-from dbprompt.evidence import Finding
+from dbprompt.client.base_stream import ItemDone
+from dbprompt.client.streams import DesignStream
+from dbprompt.evidence import Finding, Status
 from dbprompt.prompts.prompt import Prompt
 from dbprompt.render.markdown import count
+from dbprompt.result import Result
 from dbprompt.session import Ask, Check, Done, GaveUp, Step
 
 __all__ = ["Progress"]
 
 WIDTH = 14
+_MARKS = {Status.PASSED: "[green]✓[/]", Status.FAILED: "[red]✗[/]"}
+_NAMES = ("name", "id", "engine", "table")
 
 
 class Progress:
@@ -77,6 +82,16 @@ class Progress:
                 self._say(section, f"[red]{reason}[/]")
             case _:
                 assert_never(step)
+
+    def follow(self, stream: DesignStream) -> Result:
+        """Reads a stream to its end, and prints its items as they come."""
+        for event in stream:
+            if isinstance(event, ItemDone):
+                mark = _MARKS.get(event.status, "[dim]·[/]")
+                name = next((str(told) for key in _NAMES if (told := getattr(event.value, key, None))), "")
+                line = f"{event.section:{WIDTH}} {mark} [dim]{escape(event.where)}[/] {escape(name)}"
+                self._screen.print(line, highlight=False)
+        return stream.result()
 
     def _wrong(self, section: str, findings: tuple[Finding, ...]) -> None:
         self._rounds[section] = self._rounds.get(section, 0) + 1

@@ -93,13 +93,18 @@ def _checkers(row: EvidenceRow) -> str:
 
 
 def _print_usage(screen: Console, result: Result) -> None:
-    table = Table("section", "turn", "input tokens", "cached", "output tokens", title="Cost", title_justify="left")
+    columns = ("section", "turn", "input tokens", "cached", "output tokens", "USD")
+    table = Table(*columns, title="Cost", title_justify="left")
     for turn in result.usage_by_turn:
         table.add_row(turn.section, turn.kind, *_figures(turn.usage))
     table.add_section()
     table.add_row("all", f"{result.usage.requests} requests", *_figures(result.usage))
     screen.print(table)
+    for turn in result.usage_by_turn:
+        if turn.instead_of:
+            told = f"{turn.section}: answered by {turn.model}, because {'; '.join(turn.instead_of)}"
+            screen.print(escape(told))
 
 
-def _figures(usage: Usage) -> tuple[str, str, str]:
-    return f"{usage.input_tokens:,}", f"{usage.cache_read_tokens:,}", f"{usage.output_tokens:,}"
+def _figures(usage: Usage) -> tuple[str, ...]:
+    return f"{usage.input_tokens:,}", f"{usage.cache_read_tokens:,}", f"{usage.output_tokens:,}", usage.cost_text

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from dbprompt.calls.prices import Price
 from dbprompt.evals.base import RunError, SuiteError
 from dbprompt.evals.compare import Comparison, compare_runs
 from dbprompt.evals.gate import Gate, assert_suite, judge
-from dbprompt.evals.measures import Price
 from dbprompt.evals.outcomes import Key, Outcome
 from dbprompt.evals.runner import Progress, run_suite
 from dbprompt.evals.runs import Run, load_run

@@ -4,27 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from dbprompt.batch import (
     BatchPolicy,
     Course,
-    Ended,
     OnWait,
     StillWaitingError,
     design_waves,
     drive_batches,
     open_folder,
 )
+from dbprompt.calls.trace import Trace
 from dbprompt.errors import AskError, VariableError
 from dbprompt.evals.base import RunError
-from dbprompt.evals.exchange import Exchange
 from dbprompt.evals.outcomes import Key
 from dbprompt.evals.trial import STOPS, Attempt, Task, judged, planned_prompt, told_steps
 from dbprompt.jobs.base import JobSettings
 from dbprompt.jobs.design import DesignJob
-from dbprompt.messages import Reply, Request
 from dbprompt.providers import open_batch_api
 from dbprompt.result import Result
 
@@ -33,20 +31,10 @@ __all__ = ["attempt_batched"]
 
 @dataclass(slots=True)
 class _Case:
-    """A case on its way. What it says is appended to by several threads."""
+    """A case on its way."""
 
     task: Task
     course: Course[Result]
-    said: list[tuple[Request, Ended]] = field(default_factory=list)
-
-    def exchange(self) -> Exchange:
-        exchange = Exchange()
-        for request, ended in self.said:
-            if isinstance(ended, Reply):
-                exchange.add(request, ended.text, "")
-            else:
-                exchange.add(request, "", f"{type(ended).__name__}: {ended}")
-        return exchange
 
 
 def attempt_batched(
@@ -88,7 +76,7 @@ def attempt_batched(
             try:
                 cases.append(_begun(task, provenance, f"{task.key.repeat}.{asked_before.get(task.key, 0)}"))
             except VariableError as error:
-                keep(task, judged(task, error, provenance, None, Exchange()))
+                keep(task, judged(task, error, provenance, None))
 
         def ended(at: int, end: Result | AskError) -> None:
             case = cases[at]
@@ -97,10 +85,11 @@ def attempt_batched(
             if isinstance(end, StillWaitingError):
                 waiting.append(case.task.key)
             else:
-                keep(case.task, judged(case.task, end, provenance, None, case.exchange()))
+                keep(case.task, judged(case.task, end, provenance, None))
 
         courses = [case.course for case in cases]
-        drive_batches(courses, api, state, policy=policy, workers=workers, on_wait=on_wait, on_end=ended)
+        price = first.price.in_a_batch() if first.price else None
+        drive_batches(courses, api, state, policy=policy, workers=workers, on_wait=on_wait, on_end=ended, price=price)
     if waiting:
         shown = ", ".join(key.label for key in waiting[:5])
         raise RunError(
@@ -118,6 +107,5 @@ def _begun(task: Task, provenance: str, lane: str) -> _Case:
         provenance=provenance,
         as_of=task.as_of,
     )
-    case = _Case(task, Course(design_waves(job), f"{task.key.case}.{lane}", told_steps(task)))
-    case.course.heard = lambda request, ended: case.said.append((request, ended))
-    return case
+    job.trace = Trace()
+    return _Case(task, Course(design_waves(job), f"{task.key.case}.{lane}", told_steps(task), job.trace))

@@ -6,32 +6,12 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from dbprompt.calls.prices import Price
 from dbprompt.evidence import Severity, Status, Tier
 from dbprompt.messages import Usage
 from dbprompt.result import Result
 
-__all__ = ["Measures", "Price", "measures"]
-
-
-@dataclass(frozen=True, slots=True)
-class Price:
-    """What a model costs, in one currency a million tokens, as its user gives it.
-
-    Without a price for cached tokens they cost what input costs.
-    """
-
-    input: float
-    output: float
-    cache_read: float | None = None
-    cache_write: float | None = None
-
-    def of(self, usage: Usage) -> float:
-        """The cost of some usage."""
-        read = self.input if self.cache_read is None else self.cache_read
-        write = self.input if self.cache_write is None else self.cache_write
-        plain = usage.input_tokens - usage.cache_read_tokens - usage.cache_write_tokens
-        spent = plain * self.input + usage.cache_read_tokens * read + usage.cache_write_tokens * write
-        return (spent + usage.output_tokens * self.output) / 1_000_000
+__all__ = ["Measures", "measures"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +27,7 @@ class Measures:
         repair_rounds: requests for repair.
         usage: everything that was spent.
         seconds: how long it took; None if nobody measured it.
-        cost: None where the user gave no price for the model.
+        cost: in US dollars; None where nobody told the price of the model.
     """
 
     artefacts: int
@@ -78,7 +58,7 @@ def measures(
     Args:
         result: complete or partial.
         model: that answered, as `prices` names it.
-        prices: given by the user: dbprompt knows none, since they change and differ.
+        prices: for a result that does not tell its cost.
         seconds: as the caller measured them.
     """
     best = [verdict for where in _artefacts(result) if (verdict := result.evidence.best(where))]
@@ -92,7 +72,7 @@ def measures(
         repair_rounds=sum(turn.usage.requests for turn in result.usage_by_turn if turn.kind == "repair"),
         usage=result.usage,
         seconds=seconds,
-        cost=price.of(result.usage) if price else None,
+        cost=price.of(result.usage) if price and result.usage.cost_usd is None else result.usage.cost_usd,
     )
 
 

@@ -9,10 +9,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
+from dbprompt.calls.prices import Price, price_of
 from dbprompt.client import DEFAULT_PROMPT
 from dbprompt.errors import Problem
 from dbprompt.evals.base import RunError, SuiteError, digest
-from dbprompt.evals.measures import Price
 from dbprompt.evals.outcomes import Key
 from dbprompt.evals.recordings import find_recording, recording_path, who_answered
 from dbprompt.evals.runs import Manifest
@@ -179,7 +179,7 @@ class _Planner:
             repeat=repeat,
             as_of=self.as_of.isoformat(),
         )
-        price = self.prices.get(said)
+        price = price_of(said, self.prices, shipped=base_url is None)
         return Task(
             key,
             case,

@@ -8,15 +8,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from html import escape
 
+from dbprompt.calls.trace import Exchange, Trace
 from dbprompt.errors import OutputError
-from dbprompt.evals.exchange import Exchange, Said, Turn
 from dbprompt.evals.measures import Measures
 from dbprompt.evals.outcomes import Outcome
 from dbprompt.evals.runs import Run
 from dbprompt.evals.scorers import Score
 from dbprompt.evidence import Evidence, Severity
+from dbprompt.messages import Message
 from dbprompt.render.evidence import TIER_WORDS, evidence_rows, evidence_summary, status_words
 from dbprompt.result import evidence_from_json
+from dbprompt.sections import SECTIONS
 
 __all__ = ["anchor", "case_section", "score_anchor"]
 
@@ -37,7 +39,7 @@ def score_anchor(outcome: Outcome, score: Score) -> str:
 def case_section(run: Run, one: Outcome) -> str:
     """The chapter of a case."""
     here = anchor(one)
-    exchange = Exchange.read(run.case_file(one, "exchange.json"))
+    trace = _trace(run.case_file(one, "trace.json"))
     evidence = _evidence(run.case_file(one, "evidence.json"))
     design = run.case_file(one, "design.json")
     state = "passed" if one.passed else "failed"
@@ -47,8 +49,8 @@ def case_section(run: Run, one: Outcome) -> str:
         f'<section id="{here}"><h2><span class="dot {state}"></span>{escape(one.key.label)}: {one.score:.2f}</h2>'
         f'<p class="lead">{escape(_facts(one))}</p><p>{links}</p>{why}'
         f"{_scores(run, one, here)}"
-        f"{_folded(f'{here}-prompt', 'Prompt, as it was rendered', _prompt(exchange))}"
-        f"{_folded(f'{here}-answer', 'Answers, as they came', _answers(exchange))}"
+        f"{_folded(f'{here}-prompt', 'Prompt, as it was rendered', _prompt(trace))}"
+        f"{_folded(f'{here}-answer', 'Answers, as they came', _answers(trace))}"
         f"{_folded(f'{here}-design', 'Design', _text(design))}"
         f"{_folded(f'{here}-evidence', 'Evidence', _proofs(evidence))}</section>"
     )
@@ -117,33 +119,41 @@ def _text(text: str | None) -> str:
     return f"<pre><code>{escape(text[:MOST_TEXT] + cut)}</code></pre>"
 
 
-def _prompt(exchange: Exchange | None) -> str:
-    if exchange is None:
+def _prompt(trace: Trace | None) -> str:
+    if trace is None:
         return _text(None)
-    shared = exchange.prefix
-    first = "".join(_said(exchange, said) for said in shared)
+    shared = trace.shared
+    first = "".join(map(_said, shared))
     return f"<h4>In every request</h4>{first}" + "".join(
-        _turns(exchange, lambda turn: "".join(_said(exchange, said) for said in turn.messages[len(shared) :]))
+        _turns(trace, lambda one: "".join(map(_said, one.messages[len(shared) :])))
     )
 
 
-def _answers(exchange: Exchange | None) -> str:
-    if exchange is None:
+def _answers(trace: Trace | None) -> str:
+    if trace is None:
         return _text(None)
-    return "".join(_turns(exchange, lambda turn: _text(turn.answer or turn.error)))
+    return "".join(_turns(trace, lambda one: _text(one.answer or f"{one.error_type}: {one.error}")))
 
 
-def _turns(exchange: Exchange, body: Callable[[Turn], str]) -> Iterator[str]:
+def _turns(trace: Trace, body: Callable[[Exchange], str]) -> Iterator[str]:
+    """In the order of a document, each section's in the order in which they came."""
+    order: dict[str, int] = {name: at for at, name in enumerate(SECTIONS)}
     seen: dict[str, int] = {}
-    for turn in exchange.by_section():
-        seen[turn.section] = seen.get(turn.section, 0) + 1
-        word = "" if seen[turn.section] == 1 else f", request {seen[turn.section]}"
-        yield f"<h4>{escape(turn.section or 'answer')}{word}</h4>{body(turn)}"
+    for one in sorted(trace, key=lambda one: order.get(one.section, -1)):
+        seen[one.section] = seen.get(one.section, 0) + 1
+        word = "" if seen[one.section] == 1 else f", request {seen[one.section]}"
+        yield f"<h4>{escape(one.section or 'answer')}{word}</h4>{body(one)}"
 
 
-def _said(exchange: Exchange, said: Said) -> str:
-    text = exchange.texts[said.text] if said.text < len(exchange.texts) else ""
-    return f'<p class="soft">{escape(said.role)}</p>{_text(text)}'
+def _said(message: Message) -> str:
+    return f'<p class="soft">{escape(message.role.value)}</p>{_text(message.text)}'
+
+
+def _trace(text: str | None) -> Trace | None:
+    try:
+        return Trace.from_json(text) if text is not None else None
+    except OutputError:
+        return None
 
 
 def _evidence(text: str | None) -> Evidence | None:

@@ -168,7 +168,7 @@ def _cost(run: Run, against: Comparison | None) -> str:
         for one in whose.outcomes
         if group == 0 or one.key.case in run.by_case
     ]
-    unit = "cost of a case, as priced by you" if priced else "tokens of a case, input and output (no price was given)"
+    unit = "cost of a case, in US dollars" if priced else "tokens of a case, input and output (no price is known)"
     return f'<h2>Cost against quality</h2><div class="wide">{scatter(points, unit, "Cost against score")}</div>'
 
 

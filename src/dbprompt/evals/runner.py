@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import TypedDict, Unpack
 
 from dbprompt.batch import BatchPolicy
+from dbprompt.calls.prices import Price
 from dbprompt.evals.base import RunError, write_whole
 from dbprompt.evals.batch import attempt_batched
 from dbprompt.evals.ledger import Ledger, read_lines
-from dbprompt.evals.measures import Price
 from dbprompt.evals.outcomes import Key, Outcome
 from dbprompt.evals.plan import Plan, plan_of
 from dbprompt.evals.runs import Run, load_run, write_manifest

@@ -148,7 +148,7 @@ class Run:
 
     @property
     def cost(self) -> float | None:
-        """In the user's currency; None if a price is missing for any of it."""
+        """In US dollars; None if a price is missing for any of it."""
         costs = [one.measures.cost for one in self.outcomes if one.measures]
         return sum(cost for cost in costs if cost is not None) if costs and None not in costs else None
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime
 from functools import lru_cache
@@ -15,6 +16,9 @@ from typing import Literal
 
 from pydantic_core import to_json
 
+from dbprompt.calls import bounds
+from dbprompt.calls.prices import Price
+from dbprompt.calls.trace import Trace
 from dbprompt.client import Client
 from dbprompt.drivers import Watch
 from dbprompt.errors import (
@@ -27,15 +31,14 @@ from dbprompt.errors import (
     VariableError,
 )
 from dbprompt.evals.base import RunError, digest
-from dbprompt.evals.exchange import Exchange, Listener
 from dbprompt.evals.likeness import Likeness, likeness
-from dbprompt.evals.measures import Price, measures
+from dbprompt.evals.measures import measures
 from dbprompt.evals.outcomes import Key, Outcome
 from dbprompt.evals.scorers import Score, score_all, sections_of
 from dbprompt.evals.suite import SuiteCase
 from dbprompt.library import load_prompt
 from dbprompt.prompts.prompt import Prompt
-from dbprompt.providers import Provider, RetryPolicy, open_provider
+from dbprompt.providers import Provider, open_provider
 from dbprompt.providers.tape import Tape
 from dbprompt.result import Result
 from dbprompt.sections import DatabaseDesign, SectionName
@@ -148,29 +151,27 @@ def attempt(task: Task) -> Attempt:
     started = time.monotonic()
     prompt = planned_prompt(task)
     tape, provider, shared = _line(task)
-    listener = Listener(provider, closes=not shared)
     client = Client(
-        listener,
+        provider,
         recording=tape,
         attempts=task.bounds.attempts,
         max_output_tokens=task.bounds.max_output_tokens,
-        retry=RetryPolicy(deadline_s=task.bounds.timeout_s),
+        per_call=bounds.Bounds(deadline_s=task.bounds.timeout_s),
+        prices={f"{provider.name}:{provider.model}": task.price} if task.price else {},
         watch=told_steps(task),
     )
     end: Result | AskError | VariableError
     try:
-        with client:
+        with nullcontext() if shared else client:  # what is shared has more cases to answer
             end = client.design(task.case.case.brief, prompt=prompt, sections=task.sections, as_of=task.as_of)
     except (AuthenticationError, QuotaError, UnknownModelError):
         raise
     except (AskError, VariableError) as error:
         end = error
-    return judged(task, end, client.provenance, time.monotonic() - started, listener.exchange)
+    return judged(task, end, client.provenance, time.monotonic() - started)
 
 
-def judged(
-    task: Task, end: Result | AskError | VariableError, provenance: str, seconds: float | None, exchange: Exchange
-) -> Attempt:
+def judged(task: Task, end: Result | AskError | VariableError, provenance: str, seconds: float | None) -> Attempt:
     """The outcome of a case that was asked: its design, or why there is none, scored."""
     why = kind = ""
     if isinstance(end, Result):
@@ -180,10 +181,12 @@ def judged(
         result = partial if isinstance(partial, Result) else Result(design=DatabaseDesign(), as_of=task.as_of)
         why, kind = str(end), type(end).__name__
     outcome = _outcome(task, result, why, kind, provenance, seconds)
+    said = getattr(end, "trace", None)
+    trace = said if isinstance(said, Trace) else Trace()  # nothing was asked
     files = {
         "design.json": result.design.model_dump_json(indent=2, exclude_none=True) + "\n",
         "evidence.json": to_json(result.evidence.to_json(), indent=2).decode() + "\n",
-        "exchange.json": exchange.to_json(),
+        "trace.json": trace.to_json(),
     }
     return Attempt(outcome, files)
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, TypeAlias, TypeVar
 
 from pydantic import BaseModel
 
+from dbprompt.calls.trace import Trace
+from dbprompt.errors import AskError
 from dbprompt.evidence import Evidence, Finding, Report, Severity, Status, Tier, Verdict
 from dbprompt.jobs.base import JobSettings, failure, repair_items
-from dbprompt.messages import Message, Origin, Usage
+from dbprompt.messages import Message, Origin, TurnUsage, Usage
 from dbprompt.patch import BrokenItem
 from dbprompt.prompts.prompt import Prompt, render_default_repair
-from dbprompt.result import TurnUsage
 from dbprompt.sections import output_schema
 from dbprompt.session import Candidate, Done, GaveUp, Session
 
@@ -33,11 +34,13 @@ class Answer(Generic[T]):
         value: the answer.
         evidence: what was checked, and by what.
         usage_by_turn: what each request cost, the first ask and the repairs.
+        trace: every request and answer, if they are kept.
     """
 
     value: T
     evidence: Evidence
     usage_by_turn: tuple[TurnUsage, ...]
+    trace: Trace | None = field(default=None, repr=False, compare=False)
 
     @property
     def usage(self) -> Usage:
@@ -119,13 +122,23 @@ class AskJob(Generic[T]):
         verdict = Verdict(self.output.__name__, "", status, Tier.RULE, name, "only what this check looks at")
         return Report(findings, (verdict,))
 
-    def finish(self, session: Session[T], end: Done[T] | GaveUp[T]) -> Answer[T]:
+    def finish(self, session: Session[T], end: Done[T] | GaveUp[T], trace: Trace | None = None) -> Answer[T]:
         """The answer.
 
         Raises:
             AnswerError: the session gave up.
         """
         if isinstance(end, GaveUp):
-            raise failure(end, self.output.__name__, self.settings)
-        turns = tuple(TurnUsage("answer", turn.kind, turn.usage) for turn in session.turns)
-        return Answer(end.value, Evidence.of([end.report]), turns)
+            raise self.unfinished(failure(end, self.output.__name__, self.settings), session, trace)
+        return Answer(end.value, Evidence.of([end.report]), _turns(session), trace)
+
+    def unfinished(self, error: AskError, session: Session[T], trace: Trace | None = None) -> AskError:
+        """The error with what there is: the last candidate, what is wrong with it, and what it cost."""
+        error.trace = trace
+        if (last := session.so_far()) is not None:
+            error.partial = Answer(last[0], Evidence.of([last[1]]), _turns(session), trace)
+        return error
+
+
+def _turns(session: Session[T]) -> tuple[TurnUsage, ...]:
+    return tuple(TurnUsage("answer", turn.kind, turn.usage, turn.model, turn.instead_of) for turn in session.turns)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from dbprompt.brief import Brief
+from dbprompt.calls.trace import Trace
 from dbprompt.capacity import Capacity, capacity_of
 from dbprompt.checks.base_design import artefacts
 from dbprompt.checks.registry import design_checks
@@ -41,6 +42,7 @@ class DesignJob:
         sections: which to ask for; the prompt's sections by default.
         start: sections that are there already. They are checked first and asked for only where they fail.
         rules: which rules count, and how much.
+        trace: every request and answer, if they are kept.
     """
 
     prompt: Prompt
@@ -54,6 +56,7 @@ class DesignJob:
     rules: RuleSettings = field(default_factory=RuleSettings)
     design: DatabaseDesign = field(default_factory=DatabaseDesign)
     turns: list[TurnUsage] = field(default_factory=list)
+    trace: Trace | None = None
     _reports: dict[SectionName, Report] = field(default_factory=dict)
     _capacity: Capacity | None = None
 
@@ -160,6 +163,7 @@ class DesignJob:
         for session, end in zip(sessions, ends, strict=True):
             if isinstance(end, BaseException):
                 errors.append(end)
+                self._break_off(session.origin.section, session, end)
             elif (given_up := self._finish(session.origin.section, session, end)) is not None:
                 errors.append(given_up)
         if not errors:
@@ -169,16 +173,27 @@ class DesignJob:
             first.add_note(f"In the same wave: {other}")
         if isinstance(first, AskError | EngineError):
             first.partial = self.result()
+            first.trace = self.trace
         raise first
 
     def _finish(
         self, name: SectionName, session: Session[Section], end: Done[Section] | GaveUp[Section]
     ) -> AnswerError | None:
-        self.turns += [TurnUsage(name, turn.kind, turn.usage) for turn in session.turns]
+        self._count(name, session)
         if end.value is not None:
             self.design = self.design.with_section(name, end.value)
         self._reports[name] = end.report
         return failure(end, name, self.settings) if isinstance(end, GaveUp) else None
+
+    def _break_off(self, name: SectionName, session: Session[Section], error: BaseException) -> None:
+        """Keeps what there is of a section that broke off: its last candidate is worth repairing."""
+        self._count(name, session)
+        if isinstance(error, AskError) and (last := session.so_far()) is not None:
+            value, self._reports[name] = last
+            self.design = self.design.with_section(name, value)
+
+    def _count(self, name: SectionName, session: Session[Section]) -> None:
+        self.turns += [TurnUsage(name, turn.kind, turn.usage, turn.model, turn.instead_of) for turn in session.turns]
 
     def result(self) -> Result:
         """What there is by now, with its evidence."""
@@ -192,6 +207,7 @@ class DesignJob:
             provenance=self.provenance,
             prompt=str(self.prompt),
             as_of=self.as_of,
+            trace=self.trace,
         )
 
     def _unchecked(self, evidence: Evidence) -> Report:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import assert_never
+from collections.abc import AsyncIterable, Iterable, Mapping
+from typing import assert_never, cast
 
 import anthropic
 import httpx2
-from anthropic.types import CacheControlEphemeralParam, Message, MessageParam, TextBlockParam
+from anthropic.resources.messages import AsyncMessages, Messages
+from anthropic.types import CacheControlEphemeralParam, MessageParam, OutputConfigParam, TextBlockParam
 from anthropic.types.message_create_params import MessageCreateParamsNonStreaming
 
 from dbprompt.errors import (
@@ -20,12 +21,27 @@ from dbprompt.errors import (
     ServerError,
     UnknownModelError,
 )
-from dbprompt.messages import Json, OutputSchema, Reply, Request, Role, StopReason, Usage
+from dbprompt.messages import Json, OutputSchema, RateLimits, Reply, Request, Role, StopReason, Usage
 from dbprompt.messages import Message as Turn
-from dbprompt.providers.base import OncePerSchema, Settings, time_left
-from dbprompt.providers.base_errors import ErrorTable, carrying
+from dbprompt.providers.base import Effort, OncePerSchema, Settings
+from dbprompt.providers.base_api import Api
+from dbprompt.providers.base_bodies import Body, Fault, count, part, parts, words
+from dbprompt.providers.base_errors import ErrorTable
+from dbprompt.providers.base_http import timeout
+from dbprompt.providers.base_sdk import AsyncSdkProvider, Dialect, SdkProvider, own_client
+from dbprompt.providers.base_stream import Listener
+from dbprompt.providers.base_ways import Learned, Setting, Ways
 
-__all__ = ["ERRORS", "AnthropicProvider", "AsyncAnthropicProvider", "decode", "encode"]
+__all__ = [
+    "API",
+    "ERRORS",
+    "AnthropicProvider",
+    "AsyncAnthropicProvider",
+    "decode",
+    "encode",
+    "make_client",
+    "told",
+]
 
 NAME = "anthropic"
 
@@ -74,7 +90,9 @@ ERRORS: ErrorTable = (
 """SDK error to ours: the first row that fits. The last catches what only other uses of the SDK raise."""
 
 
-def encode(request: Request, model: str) -> MessageCreateParamsNonStreaming:
+def encode(
+    request: Request, model: str, *, effort: Effort | None = None, thinking: bool = True
+) -> MessageCreateParamsNonStreaming:
     """The request as the Messages API takes it: system text apart, turns of one role merged."""
     marks = [turn for turn in request.messages if turn.cache and turn.text.strip()][-MOST_CACHE_MARKS:]
     system: list[TextBlockParam] = []
@@ -90,15 +108,23 @@ def encode(request: Request, model: str) -> MessageCreateParamsNonStreaming:
                 _add(turns, turn.role, block)
             case other:
                 assert_never(other)
+    # In the order in which the SDK's own `create` would write them.
     params: MessageCreateParamsNonStreaming = {
-        "model": model,
         "max_tokens": request.max_output_tokens,
         "messages": turns,
+        "model": model,
     }
+    output: OutputConfigParam = {}
     if request.native:
-        params["output_config"] = {"format": {"type": "json_schema", "schema": _schema(request.output)}}
+        output["format"] = {"type": "json_schema", "schema": _schema(request.output)}
+    if effort is not None:
+        output["effort"] = effort  # type: ignore[typeddict-item]  # the API itself says which words it knows
+    if output:
+        params["output_config"] = output
     if system:
         params["system"] = system
+    if effort is not None and thinking:
+        params["thinking"] = {"type": "adaptive"}
     return params
 
 
@@ -153,102 +179,192 @@ def _schema(output: OutputSchema) -> dict[str, object]:
     return _prepared(output)
 
 
-def decode(message: Message) -> Reply:
+def decode(body: Body, limits: RateLimits | None = None) -> Reply:
     """The answer of the Messages API as ours. A message without a stop reason is a stream that broke off."""
-    stop = message.stop_reason
-    if stop is None:
-        raise ConnectionFailedError(f"{NAME}:{message.model} broke off before the end of its answer.")
+    if body.get("type") == "error":
+        raise Fault(body)
+    stop, model = words(body, "stop_reason"), words(body, "model")
+    if not stop:
+        raise ConnectionFailedError(f"{NAME}:{model} broke off before the end of its answer.")
     kind = STOPS.get(stop, StopReason.COMPLETE)
-    text = "".join(block.text for block in message.content if block.type == "text")
-    if kind is StopReason.REFUSED and not text and message.stop_details is not None:
-        text = message.stop_details.explanation or message.stop_details.category or ""
-    used = message.usage
-    read, written = used.cache_read_input_tokens or 0, used.cache_creation_input_tokens or 0
-    usage = Usage(
+    text = "".join(words(block, "text") for block in parts(body, "content") if block.get("type") == "text")
+    if kind is StopReason.REFUSED and not text:
+        details = part(body, "stop_details")
+        text = words(details, "explanation") or words(details, "category")
+    return Reply(text=text, stop=kind, usage=_usage(part(body, "usage")), model=model, limits=limits)
+
+
+def _usage(used: Body) -> Usage:
+    read, written = count(used, "cache_read_input_tokens"), count(used, "cache_creation_input_tokens")
+    return Usage(
         requests=1,
-        input_tokens=used.input_tokens + read + written,  # the API counts cached input apart
-        output_tokens=used.output_tokens,
+        input_tokens=count(used, "input_tokens") + read + written,  # the API counts cached input apart
+        output_tokens=count(used, "output_tokens"),
         cache_read_tokens=read,
         cache_write_tokens=written,
+        reasoning_tokens=count(part(used, "output_tokens_details"), "thinking_tokens"),
     )
-    return Reply(text=text, stop=kind, usage=usage, model=message.model)
 
 
-def _extra(settings: Settings) -> dict[str, object] | None:
-    return None if settings.temperature is None else {"temperature": settings.temperature}
+class Hearing:
+    """What is heard of one streamed message."""
+
+    def __init__(self, model: str) -> None:
+        self.ended = False
+        self._model = model
+        self._pieces: list[str] = []
+        self._message: Body = {}
+        self._usage: Body = {}
+        self._end: Body = {}
+
+    def hear(self, event: Body) -> str:
+        """The text that an event brings."""
+        match event.get("type"):
+            case "content_block_delta":
+                return self._said(part(event, "delta"))
+            case "content_block_start":
+                return self._said(part(event, "content_block"))
+            case "message_start":
+                self._message = part(event, "message")
+                self._count(self._message)
+            case "message_delta":
+                self._end |= {name: value for name, value in part(event, "delta").items() if value is not None}
+                self._count(event)
+            case "message_stop":
+                self.ended = True
+            case "error":
+                raise Fault(event)
+        return ""
+
+    def _said(self, block: Body) -> str:
+        if block.get("type") not in ("text_delta", "text"):
+            return ""
+        piece = words(block, "text")
+        self._pieces.append(piece)
+        return piece
+
+    def _count(self, holder: Body) -> None:
+        """Counts are of all until now; a later event may leave out what an earlier one has told."""
+        used = holder.get("usage")
+        if isinstance(used, dict):
+            self._usage |= {name: value for name, value in used.items() if value is not None}
+
+    def reply(self, limits: RateLimits | None) -> Reply:
+        """The whole message."""
+        if not self.ended:
+            raise ConnectionFailedError(f"{NAME}:{self._model} broke off before the end of its answer.")
+        content: Body = {"type": "text", "text": "".join(self._pieces)}
+        head: Body = {"model": self._model, **self._message, **self._end}
+        return decode({**head, "content": [content], "usage": self._usage}, limits)
 
 
-def _timeout(settings: Settings) -> httpx2.Timeout:
-    return httpx2.Timeout(settings.seconds(), connect=min(10.0, settings.seconds()))
+def make_client(settings: Settings, http: httpx2.Client | None) -> anthropic.Anthropic:
+    """A client that never retries by itself. One of the user's keeps his HTTP client, unless `http` replaces it."""
+    if settings.sdk is not None:
+        own = own_client(settings.sdk, anthropic.Anthropic, api="messages", plain=Messages, awaited=AsyncMessages)
+        return own.with_options(max_retries=0, http_client=http)
+    return anthropic.Anthropic(
+        api_key=settings.key or "not-needed",
+        base_url=settings.base_url,
+        max_retries=0,
+        timeout=timeout(settings),
+        http_client=http,
+    )
 
 
-def _check_deadline(settings: Settings) -> None:
-    left = time_left()
-    if left is not None and left <= 0:
-        raise DeadlineError(f"{NAME}:{settings.model} was still answering at the deadline of this call.")
+def make_async_client(settings: Settings, http: httpx2.AsyncClient | None) -> anthropic.AsyncAnthropic:
+    """The same, awaited."""
+    if settings.sdk is not None:
+        own = own_client(settings.sdk, anthropic.AsyncAnthropic, api="messages", plain=Messages, awaited=AsyncMessages)
+        return own.with_options(max_retries=0, http_client=http)
+    return anthropic.AsyncAnthropic(
+        api_key=settings.key or "not-needed",
+        base_url=settings.base_url,
+        max_retries=0,
+        timeout=timeout(settings),
+        http_client=http,
+    )
 
 
-class AnthropicProvider:
+class _Messages(Dialect):
+    name, errors, path = NAME, ERRORS, "/v1/messages"
+
+    def _first(self) -> Learned:
+        sends: list[Setting] = ["temperature"] if self._settings.temperature is not None else []
+        return Learned(Ways(), sends=[*sends, "thinking"] if self._settings.effort is not None else sends)
+
+    def body(self, request: Request, ways: Ways) -> Body:
+        return told(self._settings, request, ways)
+
+    def is_long(self, request: Request) -> bool:
+        return request.max_output_tokens > LONG_ANSWER
+
+    def decode(self, body: Body, limits: RateLimits | None) -> Reply:
+        return decode(body, limits)
+
+    def listener(self) -> Listener:
+        return Hearing(self._settings.model)
+
+
+def told(settings: Settings, request: Request, ways: Ways) -> Body:
+    """The body of a request. The SDK has deprecated the temperature, though the API takes it for some models."""
+    body = dict(encode(request, settings.model, effort=settings.effort, thinking=ways.thinking))
+    if settings.temperature is not None and ways.temperature:
+        body["temperature"] = settings.temperature
+    return cast("Body", body)
+
+
+class AnthropicProvider(_Messages, SdkProvider):
     """A model at Anthropic, asked from plain code."""
 
-    name = NAME
+    def _connect(self) -> None:
+        self._client = make_client(self._settings, self._http)
 
-    def __init__(self, settings: Settings, transport: httpx2.BaseTransport | None = None) -> None:
-        self.model, self.offline, self._settings = settings.model, settings.offline, settings
-        self._client = anthropic.Anthropic(
-            api_key=settings.key or "not-needed",
-            base_url=settings.base_url,
-            max_retries=0,
-            timeout=_timeout(settings),
-            http_client=None if transport is None else httpx2.Client(transport=transport, follow_redirects=True),
+    def _post(self, body: Body) -> httpx2.Response:
+        return self._client.post(
+            self.path, cast_to=httpx2.Response, body=body, options={"timeout": timeout(self._settings)}
         )
 
-    def send(self, request: Request) -> Reply:
-        """Ask once."""
-        with carrying(NAME, self._settings, ERRORS, request):
-            return decode(self._answer(encode(request, self.model)))
+    def _open(self, body: Body) -> httpx2.Response:
+        kind = anthropic.Stream[object]
+        return self._client.post(
+            self.path,
+            cast_to=object,
+            body=body,
+            options={"timeout": timeout(self._settings)},
+            stream=True,
+            stream_cls=kind,
+        ).response
 
-    def _answer(self, params: MessageCreateParamsNonStreaming) -> Message:
-        timeout, extra = _timeout(self._settings), _extra(self._settings)
-        if params["max_tokens"] <= LONG_ANSWER:
-            return self._client.messages.create(**params, timeout=timeout, extra_body=extra)
-        with self._client.messages.stream(**params, timeout=timeout, extra_body=extra) as stream:  # type: ignore[misc]
-            for _ in stream:
-                _check_deadline(self._settings)
-            return stream.get_final_message()
-
-    def close(self) -> None:
-        """Give the connections back."""
-        self._client.close()
+    def _events(self, response: httpx2.Response) -> Iterable[object]:
+        return anthropic.Stream(cast_to=object, response=response, client=self._client)
 
 
-class AsyncAnthropicProvider:
+class AsyncAnthropicProvider(_Messages, AsyncSdkProvider):
     """A model at Anthropic, asked from async code."""
 
-    name = NAME
+    def _connect(self) -> None:
+        self._client = make_async_client(self._settings, self._http)
 
-    def __init__(self, settings: Settings, transport: httpx2.AsyncBaseTransport | None = None) -> None:
-        self.model, self.offline, self._settings = settings.model, settings.offline, settings
-        self._client = anthropic.AsyncAnthropic(
-            api_key=settings.key or "not-needed",
-            base_url=settings.base_url,
-            max_retries=0,
-            timeout=_timeout(settings),
-            http_client=None if transport is None else httpx2.AsyncClient(transport=transport, follow_redirects=True),
+    async def _post(self, body: Body) -> httpx2.Response:
+        return await self._client.post(
+            self.path, cast_to=httpx2.Response, body=body, options={"timeout": timeout(self._settings)}
         )
 
-    async def send(self, request: Request) -> Reply:
-        """Ask once."""
-        with carrying(NAME, self._settings, ERRORS, request):
-            return decode(await self._answer(encode(request, self.model)))
+    async def _open(self, body: Body) -> httpx2.Response:
+        kind = anthropic.AsyncStream[object]
+        stream = await self._client.post(
+            self.path,
+            cast_to=object,
+            body=body,
+            options={"timeout": timeout(self._settings)},
+            stream=True,
+            stream_cls=kind,
+        )
+        return stream.response
 
-    async def _answer(self, params: MessageCreateParamsNonStreaming) -> Message:
-        timeout, extra = _timeout(self._settings), _extra(self._settings)
-        if params["max_tokens"] <= LONG_ANSWER:
-            return await self._client.messages.create(**params, timeout=timeout, extra_body=extra)
-        async with self._client.messages.stream(**params, timeout=timeout, extra_body=extra) as stream:  # type: ignore[misc]
-            return await stream.get_final_message()
+    def _events(self, response: httpx2.Response) -> AsyncIterable[object]:
+        return anthropic.AsyncStream(cast_to=object, response=response, client=self._client)
 
-    async def aclose(self) -> None:
-        """Give the connections back."""
-        await self._client.close()
+
+API = Api(AnthropicProvider, AsyncAnthropicProvider, key_name="ANTHROPIC_API_KEY")

@@ -5,13 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 
-import anthropic
-import httpx2
-from anthropic.types import Message
 from anthropic.types.messages import MessageBatchIndividualResponse
 
 from dbprompt.messages import Reply, Request
-from dbprompt.providers.anthropic import ERRORS, NAME, decode, encode
+from dbprompt.providers.anthropic import ERRORS, NAME, decode, make_client, told
 from dbprompt.providers.base import Settings, without_key
 from dbprompt.providers.base_batch import (
     NOBODY,
@@ -24,6 +21,8 @@ from dbprompt.providers.base_batch import (
     item_failure,
 )
 from dbprompt.providers.base_errors import carrying
+from dbprompt.providers.base_http import http_client
+from dbprompt.providers.base_ways import Ways
 
 __all__ = ["AnthropicBatches"]
 
@@ -51,12 +50,8 @@ class AnthropicBatches:
 
     def __init__(self, settings: Settings) -> None:
         self.model, self._settings = settings.model, settings
-        self._client = anthropic.Anthropic(
-            api_key=settings.key or "not-needed",
-            base_url=settings.base_url,
-            max_retries=0,
-            timeout=httpx2.Timeout(settings.timeout_s, connect=min(10.0, settings.timeout_s)),
-        )
+        self._http = None if settings.sdk is not None else http_client(settings, None)
+        self._client = make_client(settings, self._http)
 
     @property
     def url(self) -> str:
@@ -66,13 +61,12 @@ class AnthropicBatches:
     def encode(self, request: Request) -> str:
         """The body of a request."""
         with carrying(NAME, self._settings, ERRORS, request):
-            extra = {} if self._settings.temperature is None else {"temperature": self._settings.temperature}
-            return dumped({**encode(request, self.model), **extra})
+            return dumped(told(self._settings, request, Ways()))
 
     def decode(self, body: Body) -> Reply:
         """The answer in a body."""
         with carrying(NAME, self._settings, ERRORS, NOBODY):
-            return decode(Message.construct(**body))  # type: ignore[arg-type]  # as the SDK does: leniently
+            return decode(body)
 
     def newest(self) -> str:
         """The id of the batch that was made last."""
@@ -122,5 +116,6 @@ class AnthropicBatches:
                 return expired(NAME, self._settings)
 
     def close(self) -> None:
-        """Gives the connections back."""
-        self._client.close()
+        """Gives the connections back that were opened here."""
+        if self._http is not None:
+            self._http.close()

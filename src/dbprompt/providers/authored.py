@@ -11,7 +11,7 @@ import httpx2
 
 from dbprompt.errors import RecordingError
 from dbprompt.messages import Json
-from dbprompt.providers.base import current_sending, estimate_tokens
+from dbprompt.providers.base import current_sending, estimate_tokens, in_pieces
 
 __all__ = ["Answer", "authored_transport"]
 
@@ -25,8 +25,8 @@ def authored_transport(answers: Sequence[Answer] | Mapping[str, Sequence[Answer]
         answers: in the order of the requests, or by section name, each in the order of its requests (sections that
             are asked side by side have no order between them).
 
-    The bodies are those of Anthropic's Messages (also streamed), OpenAI's Responses and chat completions; tokens are
-    estimated as characters / 3.8, which the recording says.
+    The bodies are those of Anthropic's Messages, OpenAI's Responses and chat completions, streamed where a stream is
+    asked for, in pieces of 16 characters; tokens are estimated as characters / 3.8, which the recording says.
     """
     script = _Script(answers)
 
@@ -35,16 +35,17 @@ def authored_transport(answers: Sequence[Answer] | Mapping[str, Sequence[Answer]
         text, read = script.next(), estimate_tokens(request.content.decode())
         path = request.url.path
         if path.endswith("/messages"):
-            message = _message(body["model"], text, read)
-            if body.get("stream"):
-                events = "".join(f"event: {e['type']}\ndata: {json.dumps(e)}\n\n" for e in _events(message, text))
-                return httpx2.Response(200, headers={"content-type": "text/event-stream"}, content=events.encode())
-            return httpx2.Response(200, json=message)
-        if path.endswith("/responses"):
-            return httpx2.Response(200, json=_response(body["model"], text, read))
-        if path.endswith("/chat/completions"):
-            return httpx2.Response(200, json=_completion(body["model"], text, read))
-        raise RecordingError(f"Nobody knows how to author an answer for {path}.")
+            whole = _message(body["model"], text, read)
+            events = _message_events(whole, text)
+        elif path.endswith("/responses"):
+            whole = _response(body["model"], text, read)
+            events = _response_events(whole, text)
+        elif path.endswith("/chat/completions"):
+            whole = _completion(body["model"], text, read)
+            events = _completion_events(whole, text)
+        else:
+            raise RecordingError(f"Nobody knows how to author an answer for {path}.")
+        return _streamed(events) if body.get("stream") else httpx2.Response(200, json=whole)
 
     return httpx2.MockTransport(answer)
 
@@ -85,14 +86,42 @@ def _message(model: str, text: str, read: int) -> Event:
     }
 
 
-def _events(message: Event, text: str) -> Iterable[Event]:
+def _streamed(events: Iterable[Event]) -> httpx2.Response:
+    lines = "".join(f"event: {e['type']}\ndata: {json.dumps(e)}\n\n" if "type" in e else _chunk(e) for e in events)
+    return httpx2.Response(200, headers={"content-type": "text/event-stream"}, content=lines.encode())
+
+
+def _chunk(event: Event) -> str:
+    """A line of chat completions, which have no types of events and a word at their end."""
+    return f"data: {json.dumps(event) if event else '[DONE]'}\n\n"
+
+
+def _message_events(message: Event, text: str) -> Iterator[Event]:
     usage = message["usage"]
     yield {"type": "message_start", "message": {**message, "content": [], "stop_reason": None}}
     yield {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}
-    yield {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": text}}
+    for piece in in_pieces(text):
+        yield {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": piece}}
     yield {"type": "content_block_stop", "index": 0}
     yield {"type": "message_delta", "delta": {"stop_reason": "end_turn", "stop_sequence": None}, "usage": usage}
     yield {"type": "message_stop"}
+
+
+def _response_events(response: Event, text: str) -> Iterator[Event]:
+    where = {"item_id": "msg_authored", "output_index": 0, "content_index": 0}
+    yield {"type": "response.created", "response": {**response, "status": "in_progress", "output": [], "usage": None}}
+    for piece in in_pieces(text):
+        yield {"type": "response.output_text.delta", **where, "delta": piece}
+    yield {"type": "response.completed", "response": response}
+
+
+def _completion_events(completion: Event, text: str) -> Iterator[Event]:
+    head = {**completion, "object": "chat.completion.chunk", "usage": None}
+    for piece in in_pieces(text):
+        yield {**head, "choices": [{"index": 0, "delta": {"content": piece}, "finish_reason": None}]}
+    yield {**head, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
+    yield {**head, "choices": [], "usage": completion["usage"]}
+    yield {}
 
 
 def _response(model: str, text: str, read: int) -> Event:

@@ -4,32 +4,39 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 from dbprompt.messages import Json, Origin, OutputSchema, Reply, Request
 
 __all__ = [
     "AsyncProvider",
+    "AsyncStreamingProvider",
+    "Effort",
     "OncePerSchema",
     "Provider",
     "ResponseFormat",
     "Sending",
     "Settings",
+    "StreamingProvider",
     "before",
     "current_sending",
     "estimate_tokens",
+    "in_pieces",
     "naming",
     "time_left",
     "without_key",
 ]
 
 ResponseFormat: TypeAlias = Literal["json_schema", "json_object"]
+Effort: TypeAlias = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
+"""All words that an API knows; not every model takes each."""
 
 SHORTEST_KEY = 12
+PIECE = 16
 
 
 class Provider(Protocol):
@@ -54,6 +61,17 @@ class Provider(Protocol):
         """Give the connections back."""
 
 
+@runtime_checkable
+class StreamingProvider(Provider, Protocol):
+    """A provider that can also hand on an answer while it is being written."""
+
+    def stream(self, request: Request) -> Iterator[str | Reply]:
+        """Ask once: pieces of the text as they arrive, and at the end the reply, which holds all of it.
+
+        An answer that breaks off is an error, whatever came before; closing the iterator closes the connection.
+        """
+
+
 class AsyncProvider(Protocol):
     """The same, awaited."""
 
@@ -76,9 +94,20 @@ class AsyncProvider(Protocol):
         """Give the connections back."""
 
 
+@runtime_checkable
+class AsyncStreamingProvider(AsyncProvider, Protocol):
+    """The same as `StreamingProvider`, awaited."""
+
+    def stream(self, request: Request) -> AsyncIterator[str | Reply]:
+        """Ask once: pieces of the text as they arrive, and at the end the reply, which holds all of it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a provider file needs to open its API. `key` is empty where none is needed, and is never printed."""
+    """What a provider file needs to open its API. `key` is empty where none is needed, and is never printed.
+
+    `effort` is how much a model that reasons shall think; `sdk` a client of the API's SDK that the user made.
+    """
 
     model: str
     key: str = field(default="", repr=False)
@@ -87,6 +116,8 @@ class Settings:
     timeout_s: float = 600.0
     temperature: float | None = None
     response_format: ResponseFormat | None = None
+    effort: Effort | None = None
+    sdk: object | None = field(default=None, repr=False)
     offline: bool = False
 
     def seconds(self) -> float:
@@ -97,11 +128,15 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Sending:
-    """The request that is on the wire in this thread or task: a recording is named after it."""
+    """The request that is on the wire in this thread or task: a recording is named after it.
+
+    `most_bytes` is what its answer may have at most.
+    """
 
     provider: str
     model: str
     origin: Origin
+    most_bytes: int = 64 * 1024 * 1024
 
 
 _sending: ContextVar[Sending | None] = ContextVar("dbprompt_sending", default=None)
@@ -119,14 +154,24 @@ def time_left() -> float | None:
     return None if deadline is None else deadline - time.monotonic()
 
 
-@contextmanager
-def before(deadline: float) -> Iterator[None]:
+class _Before:
+    """The context of `before`; a stream enters one for each of its pieces, so it is no generator."""
+
+    __slots__ = ("_moment", "_token")
+
+    def __init__(self, moment: float) -> None:
+        self._moment = moment
+
+    def __enter__(self) -> None:
+        self._token = _deadline.set(self._moment)
+
+    def __exit__(self, *error: object) -> None:
+        _deadline.reset(self._token)
+
+
+def before(deadline: float) -> _Before:
     """Bound every call inside by a moment of `time.monotonic()`."""
-    token = _deadline.set(deadline)
-    try:
-        yield
-    finally:
-        _deadline.reset(token)
+    return _Before(deadline)
 
 
 @contextmanager
@@ -147,6 +192,11 @@ def without_key(text: str, key: str) -> str:
 def estimate_tokens(text: str) -> int:
     """Tokens of a text that nobody counted: characters / 3.8."""
     return math.ceil(len(text) / 3.8)
+
+
+def in_pieces(text: str) -> Iterator[str]:
+    """The text as somebody who writes it would hand it on."""
+    return (text[at : at + PIECE] for at in range(0, len(text), PIECE))
 
 
 class OncePerSchema:

@@ -8,17 +8,13 @@ from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 from dbprompt.errors import (
-    AuthenticationError,
     ProviderError,
-    QuotaError,
-    RateLimitError,
     RequestError,
     ServerError,
-    UnknownModelError,
 )
 from dbprompt.messages import Json, OutputSchema, Reply, Request
 from dbprompt.providers.base import Settings
-from dbprompt.providers.base_errors import failure
+from dbprompt.providers.base_errors import failure, kind_of
 
 __all__ = [
     "NOBODY",
@@ -115,21 +111,9 @@ class _Fault(Exception):
         super().__init__(str(body.get("message") or body.get("type") or "no reason given"))
 
 
-_KINDS: Mapping[int, type[ProviderError]] = {
-    401: AuthenticationError,
-    402: QuotaError,
-    403: AuthenticationError,
-    404: UnknownModelError,
-    408: ServerError,
-    409: ServerError,
-    429: RateLimitError,
-}
-
-
 def item_failure(name: str, settings: Settings, status: int, error: Mapping[str, object]) -> ProviderError:
     """The error for one request of a batch that the API refused, as if it had been asked by itself."""
-    kind = _KINDS.get(status, ServerError if status >= 500 else RequestError)
-    ours = failure(name, settings, ((_Fault, kind),), _Fault(status, error))
+    ours = failure(name, settings, ((_Fault, kind_of(status)),), _Fault(status, error))
     assert isinstance(ours, ProviderError)  # noqa: S101  a `_Fault` has no cause that could be anything else
     return ours
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from json import JSONDecodeError
 from typing import TypeAlias
 
 from dbprompt.errors import (
@@ -15,6 +16,7 @@ from dbprompt.errors import (
     ConnectionFailedError,
     DbpromptError,
     DeadlineError,
+    MissingExtraError,
     ProviderError,
     QuotaError,
     RateLimitError,
@@ -23,20 +25,48 @@ from dbprompt.errors import (
     UnknownModelError,
 )
 from dbprompt.messages import Request
-from dbprompt.providers.base import Sending, Settings, naming, without_key
+from dbprompt.providers.base import Sending, Settings, naming, time_left, without_key
+from dbprompt.providers.base_limits import limits_of
 
-__all__ = ["ErrorTable", "carrying", "failure", "scrub"]
+__all__ = ["ErrorTable", "carrying", "failure", "kind_of", "mapped", "scrub"]
 
 ErrorTable: TypeAlias = tuple[tuple[type[Exception], type[ProviderError]], ...]
 
+_NOT_AS_PROMISED = (AttributeError, TypeError, UnicodeDecodeError, JSONDecodeError, LookupError, RecursionError)
+"""What an SDK, or our reading of its objects, raises over a body of another shape."""
 _CONNECT_FAULTS = ("ConnectTimeout", "PoolTimeout")
+_NEVER_SENT = (*_CONNECT_FAULTS, "ConnectError", "UnsupportedProtocol", "InvalidURL", "UnicodeEncodeError")
 _DETAIL_LIMIT = 600
+_PASSING = (408, 409, 425)
+"""Time-out on their side, a conflict, too early: statuses below 500 that another try may not meet again."""
+_NO_TIME_S = 0.05
+_HEAD_BYTES = 1024 * 1024
+_TOKEN_BYTES = 1024
+"""No token needs more of a response, with everything that a stream wraps around it; nor does what comes besides."""
 _OUT_OF_CREDIT = re.compile(
     r"insufficient_quota|exceeded your current quota|credit balance|billing_error|billing_not_active"
     r"|billing hard limit|spend(ing)?[ _]limit|payment required",
     re.IGNORECASE,
 )
 _NO_SUCH_MODEL = re.compile(r"model_not_found|\bmodel\b", re.IGNORECASE)
+
+_BY_STATUS: Mapping[int, type[ProviderError]] = {
+    401: AuthenticationError,
+    402: QuotaError,
+    403: AuthenticationError,
+    404: UnknownModelError,
+    408: ServerError,
+    409: ServerError,
+    429: RateLimitError,
+}
+
+_EVENTS: tuple[tuple[re.Pattern[str], type[ProviderError]], ...] = (
+    (_OUT_OF_CREDIT, QuotaError),
+    (re.compile(r"rate_limit"), RateLimitError),
+    (re.compile(r"authentication_error|permission_error|invalid_api_key"), AuthenticationError),
+    (re.compile(r"invalid_request_error|request_too_large|invalid_prompt"), RequestError),
+)
+"""What an error event in the middle of a stream is, by its own words; all others are the provider's fault."""
 
 
 @contextmanager
@@ -45,9 +75,16 @@ def carrying(name: str, settings: Settings, table: ErrorTable, request: Request)
     origin = request.origin
     if not origin.schema_hash:
         origin = replace(origin, schema_hash=request.output.hash)
+    most = _HEAD_BYTES + _TOKEN_BYTES * request.max_output_tokens
+    with mapped(name, settings, table), naming(Sending(name, settings.model, origin, most)):
+        yield
+
+
+@contextmanager
+def mapped(name: str, settings: Settings, table: ErrorTable) -> Iterator[None]:
+    """Let nothing but our own errors out. It may be held across the pieces of a stream."""
     try:
-        with naming(Sending(name, settings.model, origin)):
-            yield
+        yield
     except DbpromptError:
         raise
     except Exception as error:
@@ -61,12 +98,24 @@ def failure(name: str, settings: Settings, table: ErrorTable, error: Exception) 
     for link in _chain(error):
         if isinstance(link, DbpromptError):  # the tape's own error, which an SDK wraps as a lost connection
             return link
+        if isinstance(link, ModuleNotFoundError):  # an SDK loads what only some of its clients need when it is needed
+            return MissingExtraError(link.name or "a package")
     whose = f"{name}:{settings.model}"
     status = _status(error)
     detail = scrub(_detail(error), settings.key)
     kind = _refined(_kind(table, error), status, detail)
     message = f"{whose} {_said(kind, status)}: {detail}{_hint(kind, status, settings)}"
-    return kind(message, status=status, retry_after=_retry_after(error))
+    ours = kind(message, status=status, retry_after=_retry_after(error))
+    never_sent = any(type(link).__name__ in _NEVER_SENT for link in _chain(error))
+    ours.in_doubt = not never_sent and (status is None or status < 400)
+    response = getattr(error, "response", None)
+    ours.limits = None if response is None else limits_of(response)
+    return ours
+
+
+def kind_of(status: int) -> type[ProviderError]:
+    """What a status means where no SDK tells."""
+    return _BY_STATUS.get(status, ServerError if status >= 500 else RequestError)
 
 
 def scrub(text: str, key: str) -> str:
@@ -89,11 +138,14 @@ def _kind(table: ErrorTable, error: Exception) -> type[ProviderError]:
 
     if any(type(link).__name__ in _CONNECT_FAULTS for link in _chain(error)):
         return ConnectionFailedError
-    if any(isinstance(link, (httpx2.UnsupportedProtocol, httpx2.InvalidURL)) for link in _chain(error)):
-        return RequestError
+    wrong_address = (httpx2.UnsupportedProtocol, httpx2.InvalidURL, httpx2.TooManyRedirects)
+    if any(isinstance(link, (*wrong_address, UnicodeEncodeError)) for link in _chain(error)):
+        return RequestError  # what was asked, or where: it would fail again
     for theirs, ours in table:
         if isinstance(error, theirs):
             return ours
+    if isinstance(error, httpx2.HTTPStatusError):
+        return kind_of(error.response.status_code)
     if isinstance(error, httpx2.TimeoutException):
         return DeadlineError
     if isinstance(error, (httpx2.HTTPError, httpx2.StreamError)):
@@ -105,8 +157,10 @@ def _refined(kind: type[ProviderError], status: int | None, detail: str) -> type
     """The kind that the provider's own words tell, where the status alone is not enough."""
     if status in (400, 402, 403, 429) and _OUT_OF_CREDIT.search(detail):
         return QuotaError
-    if status is not None and status < 400:  # an error event inside a stream that began well
-        return RateLimitError if "rate_limit" in detail else ServerError
+    if status is None or status < 400:  # an error event inside a stream that began well has no status of its own
+        return next((ours for words, ours in _EVENTS if words.search(detail)), kind if status is None else ServerError)
+    if status in _PASSING:
+        return ServerError
     if status == 400 and "model_not_found" in detail:  # llama-cpp-python
         return UnknownModelError
     if kind is UnknownModelError and not _NO_SUCH_MODEL.search(detail):
@@ -132,6 +186,9 @@ def _hint(kind: type[ProviderError], status: int | None, settings: Settings) -> 
     if kind is AuthenticationError and settings.key_name:
         return f" Check {settings.key_name}."
     if kind is DeadlineError:
+        left = time_left()
+        if left is not None and left < _NO_TIME_S:
+            return " The deadline of this call has passed."
         return f" One call may take {settings.seconds():g} s; a longer timeout_s gives it more."
     if kind is RequestError and status == 404:
         return f" Check base_url ({settings.base_url or 'not set'}); it mostly ends in /v1."
@@ -139,18 +196,25 @@ def _hint(kind: type[ProviderError], status: int | None, settings: Settings) -> 
 
 
 def _status(error: Exception) -> int | None:
-    status = getattr(error, "status_code", None)
+    """The status of an SDK's error, or of the HTTP client's own for who uses no SDK."""
+    status = getattr(error, "status_code", None) or getattr(getattr(error, "response", None), "status_code", None)
     return status if isinstance(status, int) else None
 
 
 def _detail(error: Exception) -> str:
     """The API's own words and codes if the body holds any, else the exception's text and that of its cause."""
+    import httpx2
+
     body = getattr(error, "body", None)
     inner = body.get("error", body) if isinstance(body, Mapping) else None
     if isinstance(inner, Mapping) and inner.get("message"):
         marks = [str(inner[name]) for name in ("type", "code") if inner.get(name)]
         return str(inner["message"]) + (f" [{', '.join(dict.fromkeys(marks))}]" if marks else "")
+    if isinstance(error, httpx2.HTTPStatusError) and error.response.is_stream_consumed:
+        return error.response.text or str(error)
     text = str(error) or type(error).__name__
+    if isinstance(error, _NOT_AS_PROMISED):
+        text = f"what came back is not what this API promises ({type(error).__name__}: {text})"
     if error.__cause__ is not None and str(error.__cause__):
         text = f"{text} ({type(error.__cause__).__name__}: {error.__cause__})"
     return text
@@ -165,18 +229,25 @@ def _retry_after(error: Exception) -> float | None:
         try:
             seconds = float(text) * unit
         except ValueError:
-            seconds = _seconds_until(text)
+            seconds = _seconds_between(str(headers.get("date") or ""), text)
         if math.isfinite(seconds) and seconds >= 0:
             return seconds
     return None
 
 
-def _seconds_until(http_date: str) -> float:
+def _seconds_between(now: str, then: str) -> float:
+    """Seconds from the provider's own clock to its date: ours may be wrong, or jump. NaN if there is no date."""
+    start, end = _moment(now), _moment(then)
+    wait = end - (time.time() if math.isnan(start) else start)
+    return wait if math.isnan(wait) else max(0.0, wait)
+
+
+def _moment(http_date: str) -> float:
     from email.utils import parsedate_to_datetime
 
     try:
-        return max(0.0, parsedate_to_datetime(http_date).timestamp() - time.time())
-    except (TypeError, ValueError):
+        return parsedate_to_datetime(http_date).timestamp()
+    except (TypeError, ValueError, OverflowError):
         return math.nan
 
 

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
-from typing import TypedDict
+from typing import NotRequired, TypedDict, cast
 
 import httpx2
-from openai.types.chat import ChatCompletion, ChatCompletionMessageParam
+from openai.types.chat import ChatCompletionMessageParam
 
-from dbprompt.errors import NoRecordingError, ProviderError, ServerError
-from dbprompt.messages import Json, Reply, Request, Role, StopReason, Usage
-from dbprompt.providers.base import OncePerSchema, ResponseFormat, Settings
-from dbprompt.providers.base_errors import carrying
-from dbprompt.providers.base_openai import ERRORS, make_async_client, make_client, timeout
+from dbprompt.errors import ConnectionFailedError, ServerError
+from dbprompt.messages import Json, RateLimits, Reply, Request, Role, StopReason, Usage
+from dbprompt.providers.base import Effort, OncePerSchema, ResponseFormat, Settings
+from dbprompt.providers.base_api import Api
+from dbprompt.providers.base_bodies import Body, Fault, count, part, parts, words
+from dbprompt.providers.base_openai import ERRORS, AsyncOpenAISdkProvider, OpenAISdkProvider
+from dbprompt.providers.base_sdk import Dialect
+from dbprompt.providers.base_stream import DONE, Listener
+from dbprompt.providers.base_ways import Learned, Setting, Ways
 
-__all__ = ["AsyncCompatibleProvider", "CompatibleProvider", "decode", "encode"]
+__all__ = ["API", "AsyncCompatibleProvider", "CompatibleProvider", "decode", "encode", "first_ways"]
 
 NAME = "openai-compatible"
 
@@ -29,16 +32,20 @@ STOPS: Mapping[str, StopReason] = {
 
 
 class ChatParams(TypedDict):
-    """The arguments of one call. What not every server's schema has travels in `extra_body`."""
+    """The body of one call."""
 
     model: str
     messages: list[ChatCompletionMessageParam]
-    max_tokens: int
-    temperature: float
-    extra_body: dict[str, object]
+    max_tokens: NotRequired[int]
+    max_completion_tokens: NotRequired[int]
+    reasoning_effort: NotRequired[Effort]
+    temperature: NotRequired[float]
+    response_format: NotRequired[dict[str, object]]
 
 
-def encode(request: Request, model: str, form: ResponseFormat, temperature: float | None = None) -> ChatParams:
+def encode(
+    request: Request, model: str, ways: Ways, temperature: float | None = None, *, effort: Effort | None = None
+) -> ChatParams:
     """The request as chat completions: `max_tokens`, which all servers know, and temperature 0 unless told."""
     schema = _prepared(request.output)
     formats: dict[ResponseFormat, dict[str, object]] = {
@@ -48,13 +55,16 @@ def encode(request: Request, model: str, form: ResponseFormat, temperature: floa
         },
         "json_object": {"type": "json_object", "schema": schema},
     }
-    return {
-        "model": model,
-        "messages": [_turn(turn.role, turn.text) for turn in request.messages],
-        "max_tokens": request.max_output_tokens,
-        "temperature": 0.0 if temperature is None else temperature,
-        "extra_body": {"response_format": formats[form]} if request.native else {},
-    }
+    # In the order in which the SDK's own `create` would write them.
+    params: ChatParams = {"model": model, "messages": [_turn(turn.role, turn.text) for turn in request.messages]}
+    params["max_completion_tokens" if ways.new_limit else "max_tokens"] = request.max_output_tokens
+    if effort is not None:
+        params["reasoning_effort"] = effort
+    if ways.temperature:
+        params["temperature"] = 0.0 if temperature is None else temperature
+    if request.native:
+        params["response_format"] = formats[ways.form]
+    return params
 
 
 _UNBUILDABLE = frozenset({"maxLength", "minLength", "pattern", "format", "default"})
@@ -108,136 +118,119 @@ def _turn(role: Role, text: str) -> ChatCompletionMessageParam:
             return {"role": "assistant", "content": text}
 
 
-def decode(completion: ChatCompletion) -> Reply:
+def decode(body: Body, limits: RateLimits | None = None) -> Reply:
     """The first choice as ours; servers differ in what they leave out."""
-    if not completion.choices:
-        raise ServerError(f"{NAME}:{completion.model} answered without a choice.")
-    choice = completion.choices[0]
-    text = choice.message.content or ""
+    if body.get("error"):
+        raise Fault(body)
+    choice, model = next(parts(body, "choices"), None), words(body, "model")
+    if choice is None:
+        raise ServerError(f"{NAME}:{model} answered without a choice.")
+    message = part(choice, "message")
+    text, refusal = words(message, "content"), words(message, "refusal")
     # An unset reason is an answer whose end nobody vouches for.
-    stop = STOPS.get(choice.finish_reason or "length", StopReason.COMPLETE)
-    if choice.message.refusal:
-        stop, text = StopReason.REFUSED, choice.message.refusal
-    return Reply(text=text, stop=stop, usage=_usage(completion), model=completion.model or "")
+    stop = STOPS.get(words(choice, "finish_reason") or "length", StopReason.COMPLETE)
+    if refusal:
+        stop, text = StopReason.REFUSED, refusal
+    return Reply(text=text, stop=stop, usage=_usage(part(body, "usage")), model=model, limits=limits)
 
 
-def _usage(completion: ChatCompletion) -> Usage:
-    used = completion.usage
-    if used is None:
-        return Usage(requests=1)
-    details = used.prompt_tokens_details
+def _usage(used: Body) -> Usage:
     return Usage(
         requests=1,
-        input_tokens=used.prompt_tokens or 0,
-        output_tokens=used.completion_tokens or 0,
-        cache_read_tokens=(details.cached_tokens or 0) if details is not None else 0,
+        input_tokens=count(used, "prompt_tokens"),
+        output_tokens=count(used, "completion_tokens"),
+        cache_read_tokens=count(part(used, "prompt_tokens_details"), "cached_tokens"),
+        reasoning_tokens=count(part(used, "completion_tokens_details"), "reasoning_tokens"),
     )
 
 
-class _Form:
-    """Which of the two response formats this server takes: as told, or found out by one refusal."""
+class Hearing:
+    """What is heard of one streamed completion."""
 
-    def __init__(self, told: ResponseFormat | None) -> None:
-        self.now: ResponseFormat = told or "json_schema"
-        self._known = told is not None
+    def __init__(self, model: str) -> None:
+        self.ended = False
+        self._model = model
+        self._pieces: list[str] = []
+        self._refusal = ""
+        self._finish = ""
+        self._last: Body = {}
 
-    def take_other(self, used: ResponseFormat, refusal: ProviderError | NoRecordingError) -> bool:
-        """Whether to ask again in the other format, which is then kept.
+    def hear(self, event: Body) -> str:
+        """The text that a chunk brings. The usage comes in a chunk of its own after the last text, if at all."""
+        if event is DONE:
+            self.ended = True
+            return ""
+        if event.get("error"):
+            raise Fault(event)
+        self._last |= {name: event[name] for name in ("model", "usage") if event.get(name)}
+        choice = next(parts(event, "choices"), None)
+        if choice is None:
+            return ""
+        self._finish = words(choice, "finish_reason") or self._finish
+        delta = part(choice, "delta")
+        self._refusal += words(delta, "refusal")
+        piece = words(delta, "content")
+        self._pieces.append(piece)
+        return piece
 
-        llama-cpp-python reports an unknown format as 500. A recording holds no refusals: there it is a miss.
-        """
-        if self._known or used == "json_object":
-            return False
-        if isinstance(refusal, ProviderError) and not (refusal.status in (400, 422, 500) and _blames_format(refusal)):
-            return False
-        self.now = "json_object"
-        return True
-
-    def forget(self) -> None:
-        """Neither format was recorded: nothing was found out."""
-        self.now = "json_schema"
-
-    def fits(self, used: ResponseFormat) -> None:
-        """The format was taken: later refusals have another cause."""
-        self.now, self._known = used, True
-
-
-def _blames_format(refusal: ProviderError) -> bool:
-    return "response_format" in str(refusal) or "json_schema" in str(refusal)
-
-
-def _after(refusal: ProviderError | NoRecordingError, reply: Reply) -> Reply:
-    sent = 1 if isinstance(refusal, ProviderError) else 0
-    return replace(reply, usage=reply.usage + Usage(requests=sent))
+    def reply(self, limits: RateLimits | None) -> Reply:
+        """The whole completion."""
+        if not self._finish:
+            raise ConnectionFailedError(f"{NAME}:{self._model} broke off before the end of its answer.")
+        message: Body = {"content": "".join(self._pieces), "refusal": self._refusal}
+        choice: Body = {"finish_reason": self._finish, "message": message}
+        return decode({"model": self._model, **self._last, "choices": [choice]}, limits)
 
 
-class CompatibleProvider:
+NEW_LIMIT_HOSTS = (".openai.com", ".openai.azure.com", ".cognitiveservices.azure.com", ".services.ai.azure.com")
+"""Where `max_tokens` is an old name, which newer models refuse."""
+
+SENDS: tuple[Setting, ...] = ("form", "temperature", "new_limit", "stream_usage")
+
+
+def first_ways(settings: Settings, address: httpx2.URL) -> Ways:
+    """How a server is asked that nothing is known of yet."""
+    own = f".{address.host}".endswith(NEW_LIMIT_HOSTS)
+    return Ways(form=settings.response_format or "json_schema", new_limit=own)
+
+
+class _Chat(Dialect):
+    name, errors, path, api = NAME, ERRORS, "/chat/completions", "chat"
+
+    def _first(self) -> Learned:
+        told = self._settings.response_format is not None
+        return Learned(first_ways(self._settings, self._address()), sends=SENDS, form_is_told=told)
+
+    def _address(self) -> httpx2.URL:
+        raise NotImplementedError
+
+    def body(self, request: Request, ways: Ways) -> Body:
+        settings = self._settings
+        return cast("Body", encode(request, settings.model, ways, settings.temperature, effort=settings.effort))
+
+    def streamed_body(self, request: Request, ways: Ways) -> Body:
+        usage: Body = {"stream_options": {"include_usage": True}} if ways.stream_usage else {}
+        return {**super().streamed_body(request, ways), **usage}
+
+    def decode(self, body: Body, limits: RateLimits | None) -> Reply:
+        return decode(body, limits)
+
+    def listener(self) -> Listener:
+        return Hearing(self._settings.model)
+
+
+class CompatibleProvider(_Chat, OpenAISdkProvider):
     """A model behind any OpenAI-compatible server, asked from plain code."""
 
-    name = NAME
-
-    def __init__(self, settings: Settings, transport: httpx2.BaseTransport | None = None) -> None:
-        self.model, self.offline, self._settings = settings.model, settings.offline, settings
-        self._form = _Form(settings.response_format)
-        self._client = make_client(settings, transport)
-
-    def send(self, request: Request) -> Reply:
-        """Ask once; once more in the other response format if the server refuses the first."""
-        form = self._form.now
-        try:
-            reply = self._ask(request, form)
-        except (ProviderError, NoRecordingError) as refusal:
-            if not self._form.take_other(form, refusal):
-                raise
-            try:
-                return _after(refusal, self._ask(request, self._form.now))
-            except NoRecordingError:
-                self._form.forget()
-                raise refusal from None
-        self._form.fits(form)
-        return reply
-
-    def _ask(self, request: Request, form: ResponseFormat) -> Reply:
-        with carrying(NAME, self._settings, ERRORS, request):
-            params = encode(request, self.model, form, self._settings.temperature)
-            return decode(self._client.chat.completions.create(**params, timeout=timeout(self._settings)))
-
-    def close(self) -> None:
-        """Give the connections back."""
-        self._client.close()
+    def _address(self) -> httpx2.URL:
+        return self._client.base_url
 
 
-class AsyncCompatibleProvider:
+class AsyncCompatibleProvider(_Chat, AsyncOpenAISdkProvider):
     """A model behind any OpenAI-compatible server, asked from async code."""
 
-    name = NAME
+    def _address(self) -> httpx2.URL:
+        return self._client.base_url
 
-    def __init__(self, settings: Settings, transport: httpx2.AsyncBaseTransport | None = None) -> None:
-        self.model, self.offline, self._settings = settings.model, settings.offline, settings
-        self._form = _Form(settings.response_format)
-        self._client = make_async_client(settings, transport)
 
-    async def send(self, request: Request) -> Reply:
-        """Ask once; once more in the other response format if the server refuses the first."""
-        form = self._form.now
-        try:
-            reply = await self._ask(request, form)
-        except (ProviderError, NoRecordingError) as refusal:
-            if not self._form.take_other(form, refusal):
-                raise
-            try:
-                return _after(refusal, await self._ask(request, self._form.now))
-            except NoRecordingError:
-                self._form.forget()
-                raise refusal from None
-        self._form.fits(form)
-        return reply
-
-    async def _ask(self, request: Request, form: ResponseFormat) -> Reply:
-        with carrying(NAME, self._settings, ERRORS, request):
-            params = encode(request, self.model, form, self._settings.temperature)
-            return decode(await self._client.chat.completions.create(**params, timeout=timeout(self._settings)))
-
-    async def aclose(self) -> None:
-        """Give the connections back."""
-        await self._client.close()
+API = Api(CompatibleProvider, AsyncCompatibleProvider)

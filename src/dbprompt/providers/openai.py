@@ -5,18 +5,23 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
+from dataclasses import replace
+from typing import cast
 
-import httpx2
-from openai.types.responses import Response, ResponseInputParam
+from openai.types.responses import ResponseInputParam
 from openai.types.responses.response_create_params import ResponseCreateParamsNonStreaming
 
-from dbprompt.errors import ProviderError, RateLimitError, RequestError, ServerError
-from dbprompt.messages import Json, Reply, Request, Role, StopReason, Usage
-from dbprompt.providers.base import OncePerSchema, Settings
-from dbprompt.providers.base_errors import carrying
-from dbprompt.providers.base_openai import ERRORS, make_async_client, make_client, timeout
+from dbprompt.errors import ConnectionFailedError, ProviderError, RateLimitError, RequestError, ServerError
+from dbprompt.messages import Json, RateLimits, Reply, Request, Role, StopReason, Usage
+from dbprompt.providers.base import Effort, OncePerSchema
+from dbprompt.providers.base_api import Api
+from dbprompt.providers.base_bodies import Body, Fault, count, part, parts, words
+from dbprompt.providers.base_openai import ERRORS, AsyncOpenAISdkProvider, OpenAISdkProvider
+from dbprompt.providers.base_sdk import Dialect
+from dbprompt.providers.base_stream import Listener
+from dbprompt.providers.base_ways import Learned, Ways
 
-__all__ = ["AsyncOpenAIProvider", "OpenAIProvider", "decode", "encode", "strict_schema"]
+__all__ = ["API", "AsyncOpenAIProvider", "OpenAIProvider", "decode", "encode", "strict_schema"]
 
 NAME = "openai"
 
@@ -46,7 +51,9 @@ SILENT_KEYWORDS = frozenset(("title", "default", "discriminator", "examples", "$
 """Dropped without a trace; any other keyword that strict mode lacks is told in the description."""
 
 
-def encode(request: Request, model: str, temperature: float | None = None) -> ResponseCreateParamsNonStreaming:
+def encode(
+    request: Request, model: str, temperature: float | None = None, *, effort: Effort | None = None
+) -> ResponseCreateParamsNonStreaming:
     """The request as the Responses API takes it; nothing is stored there."""
     instructions = "\n\n".join(turn.text for turn in request.messages if turn.role is Role.SYSTEM)
     turns: ResponseInputParam = [
@@ -54,12 +61,18 @@ def encode(request: Request, model: str, temperature: float | None = None) -> Re
         for turn in request.messages
         if turn.role is not Role.SYSTEM
     ]
-    params: ResponseCreateParamsNonStreaming = {
-        "model": model,
-        "input": turns,
-        "max_output_tokens": request.max_output_tokens,
-        "store": False,
-    }
+    # In the order in which the SDK's own `create` would write them.
+    params: ResponseCreateParamsNonStreaming = {"model": model, "input": turns}
+    if instructions:
+        params["instructions"] = instructions
+    params["max_output_tokens"] = request.max_output_tokens
+    if instructions:
+        params["prompt_cache_key"] = hashlib.sha256(instructions.encode()).hexdigest()[:32]
+    if effort is not None:
+        params["reasoning"] = {"effort": effort}
+    params["store"] = False
+    if temperature is not None:
+        params["temperature"] = temperature
     if request.native:
         params["text"] = {
             "format": {
@@ -69,11 +82,6 @@ def encode(request: Request, model: str, temperature: float | None = None) -> Re
                 "schema": _prepared(request.output),
             }
         }
-    if instructions:
-        params["instructions"] = instructions
-        params["prompt_cache_key"] = hashlib.sha256(instructions.encode()).hexdigest()[:32]
-    if temperature is not None:
-        params["temperature"] = temperature
     return params
 
 
@@ -122,82 +130,105 @@ def _reference(node: dict[str, Json]) -> dict[str, object]:
 _prepared = OncePerSchema(strict_schema)
 
 
-def decode(response: Response) -> Reply:
+def decode(body: Body, limits: RateLimits | None = None) -> Reply:
     """The answer of the Responses API as ours."""
-    parts = [part for item in response.output if item.type == "message" for part in item.content]
-    text = "".join(part.text for part in parts if part.type == "output_text")
-    refusals = [part.refusal for part in parts if part.type == "refusal"]
-    stop = _stop(response)
+    said = [each for item in parts(body, "output") if item.get("type") == "message" for each in parts(item, "content")]
+    text = "".join(words(each, "text") for each in said if each.get("type") == "output_text")
+    refusals = [words(each, "refusal") for each in said if each.get("type") == "refusal"]
+    stop = _stop(body)
     if refusals:
         stop, text = StopReason.REFUSED, " ".join(refusals)
-    elif stop is StopReason.REFUSED and not text and response.error is not None:
-        text = response.error.message
-    return Reply(text=text, stop=stop, usage=_usage(response), model=str(response.model))
+    elif stop is StopReason.REFUSED and not text:
+        text = words(part(body, "error"), "message")
+    return Reply(text=text, stop=stop, usage=_usage(part(body, "usage")), model=words(body, "model"), limits=limits)
 
 
-def _stop(response: Response) -> StopReason:
-    if response.status == "completed":
+def _stop(body: Body) -> StopReason:
+    status, error = words(body, "status"), part(body, "error")
+    if status == "completed":
         return StopReason.COMPLETE
-    if response.status == "incomplete":
-        reason = response.incomplete_details.reason if response.incomplete_details else None
-        return INCOMPLETE.get(reason or "", StopReason.TRUNCATED)
-    code = response.error.code if response.error else None
-    if code is not None and "policy" in code:
+    if status == "incomplete":
+        return INCOMPLETE.get(words(part(body, "incomplete_details"), "reason"), StopReason.TRUNCATED)
+    if not status and error:
+        raise Fault(body)
+    code = words(error, "code")
+    if "policy" in code:
         return StopReason.REFUSED
-    said = response.error.message if response.error else f"status {response.status}"
-    kind = ServerError if code is None else FAILED.get(code, RequestError)
-    raise kind(f"{NAME}:{response.model} gave no answer ({code or response.status}): {said}")
+    said = words(error, "message") or f"status {status or 'unknown'}"
+    kind = FAILED.get(code, RequestError) if code else ServerError
+    raise kind(f"{NAME}:{words(body, 'model')} gave no answer ({code or status}): {said}")
 
 
-def _usage(response: Response) -> Usage:
-    used = response.usage
-    if used is None:
-        return Usage(requests=1)
-    details = used.input_tokens_details
+def _usage(used: Body) -> Usage:
+    details = part(used, "input_tokens_details")
     return Usage(
         requests=1,
-        input_tokens=used.input_tokens,
-        output_tokens=used.output_tokens,
-        cache_read_tokens=getattr(details, "cached_tokens", None) or 0,
-        cache_write_tokens=getattr(details, "cache_write_tokens", None) or 0,
+        input_tokens=count(used, "input_tokens"),
+        output_tokens=count(used, "output_tokens"),
+        cache_read_tokens=count(details, "cached_tokens"),
+        cache_write_tokens=count(details, "cache_write_tokens"),
+        reasoning_tokens=count(part(used, "output_tokens_details"), "reasoning_tokens"),
     )
 
 
-class OpenAIProvider:
+ENDS = frozenset({"response.completed", "response.incomplete", "response.failed"})
+
+
+class Hearing:
+    """What is heard of one streamed response: pieces, and at the end all of it once more."""
+
+    def __init__(self, model: str) -> None:
+        self.ended = False
+        self._model = model
+        self._pieces: list[str] = []
+        self._response: Body = {}
+
+    def hear(self, event: Body) -> str:
+        """The text that an event brings."""
+        kind = event.get("type")
+        if kind == "response.output_text.delta":
+            piece = words(event, "delta")
+            self._pieces.append(piece)
+            return piece
+        if kind in ENDS:
+            self._response = part(event, "response")
+            self.ended = True
+        elif kind == "error" or "error" in event:
+            raise Fault(event)
+        return ""
+
+    def reply(self, limits: RateLimits | None) -> Reply:
+        """The whole response."""
+        if not self.ended:
+            raise ConnectionFailedError(f"{NAME}:{self._model} broke off before the end of its answer.")
+        reply = decode(self._response, limits)
+        # Some gateways do not repeat the text at the end.
+        return reply if reply.text or not self._pieces else replace(reply, text="".join(self._pieces))
+
+
+class _Responses(Dialect):
+    name, errors, path, api = NAME, ERRORS, "/responses", "responses"
+
+    def _first(self) -> Learned:
+        return Learned(Ways(), sends=["temperature"] if self._settings.temperature is not None else [])
+
+    def body(self, request: Request, ways: Ways) -> Body:
+        temperature = self._settings.temperature if ways.temperature else None
+        return cast("Body", encode(request, self._settings.model, temperature, effort=self._settings.effort))
+
+    def decode(self, body: Body, limits: RateLimits | None) -> Reply:
+        return decode(body, limits)
+
+    def listener(self) -> Listener:
+        return Hearing(self._settings.model)
+
+
+class OpenAIProvider(_Responses, OpenAISdkProvider):
     """A model at OpenAI, asked from plain code."""
 
-    name = NAME
 
-    def __init__(self, settings: Settings, transport: httpx2.BaseTransport | None = None) -> None:
-        self.model, self.offline, self._settings = settings.model, settings.offline, settings
-        self._client = make_client(settings, transport)
-
-    def send(self, request: Request) -> Reply:
-        """Ask once."""
-        with carrying(NAME, self._settings, ERRORS, request):
-            params = encode(request, self.model, self._settings.temperature)
-            return decode(self._client.responses.create(**params, timeout=timeout(self._settings)))
-
-    def close(self) -> None:
-        """Give the connections back."""
-        self._client.close()
-
-
-class AsyncOpenAIProvider:
+class AsyncOpenAIProvider(_Responses, AsyncOpenAISdkProvider):
     """A model at OpenAI, asked from async code."""
 
-    name = NAME
 
-    def __init__(self, settings: Settings, transport: httpx2.AsyncBaseTransport | None = None) -> None:
-        self.model, self.offline, self._settings = settings.model, settings.offline, settings
-        self._client = make_async_client(settings, transport)
-
-    async def send(self, request: Request) -> Reply:
-        """Ask once."""
-        with carrying(NAME, self._settings, ERRORS, request):
-            params = encode(request, self.model, self._settings.temperature)
-            return decode(await self._client.responses.create(**params, timeout=timeout(self._settings)))
-
-    async def aclose(self) -> None:
-        """Give the connections back."""
-        await self._client.close()
+API = Api(OpenAIProvider, AsyncOpenAIProvider, key_name="OPENAI_API_KEY")

@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from openai.types import Batch, BatchError
-from openai.types.chat import ChatCompletion
-from openai.types.responses import Response
 
 from dbprompt.errors import ProviderError, RequestError
 from dbprompt.messages import Json, Reply, Request
@@ -25,9 +23,10 @@ from dbprompt.providers.base_batch import (
     item_failure,
 )
 from dbprompt.providers.base_errors import carrying, scrub
+from dbprompt.providers.base_http import http_client
 from dbprompt.providers.base_openai import ERRORS, make_client
 
-__all__ = ["OpenAIBatches"]
+__all__ = ["OpenAIBatches", "open_chat_batches", "open_response_batches"]
 
 ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
 
@@ -50,7 +49,8 @@ class OpenAIBatches:
         self.model, self._settings, self._chat = settings.model, settings, chat
         self._endpoint: Literal["/v1/chat/completions", "/v1/responses"]
         self._endpoint = "/v1/chat/completions" if chat else "/v1/responses"
-        self._client = make_client(settings, None)
+        self._http = None if settings.sdk is not None else http_client(settings, None)
+        self._client = make_client(settings, self._http, api="chat" if chat else "responses")
 
     @property
     def url(self) -> str:
@@ -61,19 +61,16 @@ class OpenAIBatches:
         """The body of a request."""
         with carrying(self.name, self._settings, ERRORS, request):
             if not self._chat:
-                return dumped(openai.encode(request, self.model, self._settings.temperature))
-            form = self._settings.response_format or "json_schema"
-            params = dict(compatible.encode(request, self.model, form, self._settings.temperature))
-            extra = params.pop("extra_body")
-            assert isinstance(extra, dict)  # noqa: S101  as `ChatParams` says
-            return dumped({**params, **extra})
+                told = openai.encode(request, self.model, self._settings.temperature, effort=self._settings.effort)
+                return dumped(told)
+            ways = compatible.first_ways(self._settings, self._client.base_url)
+            effort = self._settings.effort
+            return dumped(compatible.encode(request, self.model, ways, self._settings.temperature, effort=effort))
 
     def decode(self, body: Body) -> Reply:
         """The answer in a body."""
         with carrying(self.name, self._settings, ERRORS, NOBODY):
-            if self._chat:
-                return compatible.decode(ChatCompletion.construct(**body))  # type: ignore[arg-type]
-            return openai.decode(Response.construct(**body))  # type: ignore[arg-type]
+            return compatible.decode(body) if self._chat else openai.decode(body)
 
     def newest(self) -> str:
         """The id of the batch that was made last."""
@@ -168,5 +165,16 @@ class OpenAIBatches:
         return RequestError(f"{self.name}:{self.model} refused the batch as a whole: {told}")
 
     def close(self) -> None:
-        """Gives the connections back."""
-        self._client.close()
+        """Gives the connections back that were opened here."""
+        if self._http is not None:
+            self._http.close()
+
+
+def open_response_batches(settings: Settings) -> OpenAIBatches:
+    """Batches at OpenAI."""
+    return OpenAIBatches(settings, chat=False)
+
+
+def open_chat_batches(settings: Settings) -> OpenAIBatches:
+    """Batches at a server that speaks chat completions."""
+    return OpenAIBatches(settings, chat=True)

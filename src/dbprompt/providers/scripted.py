@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 from dbprompt.errors import RequestError
 from dbprompt.messages import Json, Reply, Request, StopReason, Usage
-from dbprompt.providers.base import estimate_tokens
+from dbprompt.providers.base import estimate_tokens, in_pieces
 
 __all__ = ["AsyncScriptedProvider", "Line", "ScriptedProvider"]
 
@@ -50,6 +50,11 @@ class _Script:
         usage = Usage(requests=1, input_tokens=estimate_tokens(asked), output_tokens=estimate_tokens(text))
         return Reply(text=text, stop=StopReason.COMPLETE, usage=usage, model=self.model)
 
+    def _said(self, request: Request) -> Iterator[str | Reply]:
+        reply = self._next(request)
+        yield from in_pieces(reply.text)
+        yield reply
+
 
 class ScriptedProvider(_Script):
     """Answers in order, or by section name where sections are asked side by side; remembers `requests`.
@@ -67,6 +72,10 @@ class ScriptedProvider(_Script):
         """The next line."""
         return self._next(request)
 
+    def stream(self, request: Request) -> Iterator[str | Reply]:
+        """The next line in pieces of 16 characters."""
+        return self._said(request)
+
     def close(self) -> None:
         """Nothing is open."""
 
@@ -77,6 +86,11 @@ class AsyncScriptedProvider(_Script):
     async def send(self, request: Request) -> Reply:
         """The next line."""
         return self._next(request)
+
+    async def stream(self, request: Request) -> AsyncIterator[str | Reply]:
+        """The next line in pieces of 16 characters."""
+        for piece in self._said(request):
+            yield piece
 
     async def aclose(self) -> None:
         """Nothing is open."""

@@ -23,6 +23,8 @@ from dbprompt.providers.base_cassette import (
     what_changed,
     write,
 )
+from dbprompt.providers.base_heard import Heard, Played, is_stream
+from dbprompt.providers.base_http import async_transport, transport
 
 __all__ = ["Mode", "Tape"]
 
@@ -35,15 +37,13 @@ KEPT_HEADERS = ("content-type", "request-id", "x-request-id", "retry-after")
 
 KEY_HEADERS = ("authorization", "x-api-key", "api-key")
 
-LIMITS = httpx2.Limits(max_connections=1000, max_keepalive_connections=100)
-
 
 class Tape:
     """Recordings of one run, in one file. Safe to share between threads and tasks.
 
     In `replay` there is no network below it: what the file does not hold is a `NoRecordingError`. In `record` every
-    good answer is written as it arrives; failures are not, so a retried call leaves only its final response. In `live`
-    nothing is read or written.
+    good answer is handed on as it arrives and written when it is whole; failures and streams that break off are not, so
+    a retried call leaves only its final response. In `live` nothing is read or written.
     """
 
     def __init__(
@@ -129,18 +129,27 @@ class Tape:
             return None
         raise self._miss(request, body)
 
-    def record(self, request: httpx2.Request, response: httpx2.Response) -> httpx2.Response:
-        """Keep a response that was read to its end, and hand on one that can be read again."""
-        if self.mode == "record" and response.status_code < 400:
-            interaction = self._interaction(request, response)
-            with self._lock:
-                self._add(interaction)
-                mark = _mark_of(interaction)
-                self._played[mark] = len(self._by_mark[mark])
-                write(self.path, self._lines)
-        spent = ("content-encoding", "content-length", "transfer-encoding")
-        headers = [(name, value) for name, value in response.headers.multi_items() if name.lower() not in spent]
-        return httpx2.Response(response.status_code, headers=headers, content=response.content)
+    def heard(self, request: httpx2.Request, response: httpx2.Response) -> httpx2.Response:
+        """The response of the network; while it is read, it is also kept."""
+        if self.mode != "record" or response.status_code >= 400:
+            return response
+        heard = Heard(request, response, current_sending(), self._keep)
+        return httpx2.Response(
+            response.status_code, headers=response.headers, stream=heard, extensions=response.extensions
+        )
+
+    def record(self, request: httpx2.Request, response: httpx2.Response) -> None:
+        """Keep an answer that came in another way: in a batch."""
+        if self.mode == "record":
+            self._keep(Heard(request, response, current_sending(), self._keep, had=response.read()))
+
+    def _keep(self, heard: Heard) -> None:
+        interaction = self._interaction(heard)
+        with self._lock:
+            self._add(interaction)
+            mark = _mark_of(interaction)
+            self._played[mark] = len(self._by_mark[mark])
+            write(self.path, self._lines)
 
     def _add(self, interaction: Interaction) -> None:
         self._recorded.append(interaction)
@@ -153,7 +162,8 @@ class Tape:
         mark = (key, sending.origin.prompt_hash, sending.origin.schema_hash) if sending else (key, "", "")
         return mark if mark in self._by_mark else (key, "", "")
 
-    def _interaction(self, request: httpx2.Request, response: httpx2.Response) -> Interaction:
+    def _interaction(self, heard: Heard) -> Interaction:
+        request, response = heard.request, heard.whole()
         keys = _keys(request)
         return Interaction(
             method=request.method,
@@ -163,11 +173,10 @@ class Tape:
             reason=response.reason_phrase,
             headers={name: response.headers[name] for name in KEPT_HEADERS if name in response.headers},
             answer=_without(keys, response.content.decode("utf-8", "replace")),
-            source=self._source(request),
+            source=self._source(request, heard.sending),
         )
 
-    def _source(self, request: httpx2.Request) -> Source:
-        sending = current_sending()
+    def _source(self, request: httpx2.Request, sending: Sending | None) -> Source:
         origin = sending.origin if sending else None
         return Source(
             prompt=origin.prompt if origin else "",
@@ -200,7 +209,7 @@ class Tape:
         if self.mode == "replay":
             return None
         if self._inner is None:
-            return httpx2.HTTPTransport(limits=LIMITS)
+            return transport()
         if not isinstance(self._inner, httpx2.BaseTransport):
             raise TypeError("This tape's inner transport is async only: open an async provider with it.")
         return self._inner
@@ -209,7 +218,7 @@ class Tape:
         if self.mode == "replay":
             return None
         if self._inner is None:
-            return httpx2.AsyncHTTPTransport(limits=LIMITS)
+            return async_transport()
         if not isinstance(self._inner, httpx2.AsyncBaseTransport):
             raise TypeError("This tape's inner transport is not async: open a plain provider with it.")
         return self._inner
@@ -226,13 +235,7 @@ class _TapeTransport(httpx2.BaseTransport):
             return known
         assert self._inner is not None, "replay answers or raises"  # noqa: S101
         response = self._inner.handle_request(request)
-        if self._tape.mode == "live":
-            return response
-        try:
-            response.read()
-        finally:
-            response.close()
-        return self._tape.record(request, response)
+        return self._tape.heard(request, response)
 
     def close(self) -> None:
         if self._inner is not None:
@@ -250,13 +253,7 @@ class _AsyncTapeTransport(httpx2.AsyncBaseTransport):
             return known
         assert self._inner is not None, "replay answers or raises"  # noqa: S101
         response = await self._inner.handle_async_request(request)
-        if self._tape.mode == "live":
-            return response
-        try:
-            await response.aread()
-        finally:
-            await response.aclose()
-        return self._tape.record(request, response)
+        return self._tape.heard(request, response)
 
     async def aclose(self) -> None:
         if self._inner is not None:
@@ -268,9 +265,10 @@ def _mark_of(interaction: Interaction) -> Mark:
 
 
 def _response(interaction: Interaction) -> httpx2.Response:
-    return httpx2.Response(
-        interaction.status, headers=dict(interaction.headers), content=interaction.answer.encode("utf-8")
-    )
+    answer = interaction.answer.encode("utf-8")
+    if not is_stream(interaction.headers.get("content-type", "")):
+        return httpx2.Response(interaction.status, headers=dict(interaction.headers), content=answer)
+    return httpx2.Response(interaction.status, headers=dict(interaction.headers), stream=Played(answer))
 
 
 def _keys(request: httpx2.Request) -> list[str]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from dbprompt.brief import Brief
 from dbprompt.evidence import Evidence, Severity, Status
-from dbprompt.messages import Usage
+from dbprompt.messages import TurnUsage, Usage
 from dbprompt.render.background import Background
 from dbprompt.render.capacity import capacity_markdown
 from dbprompt.render.chapters import CHAPTERS
@@ -220,9 +220,23 @@ def made_markdown(about: Background) -> Iterator[str]:
         rows = [_turn(turn.section, turn.kind, turn.usage) for turn in about.usage_by_turn]
         total = sum((turn.usage for turn in about.usage_by_turn), Usage())
         rows.append(_turn("**all**", "", total))
-        yield table(("Section", "Request", "Input tokens", "of them cached", "Output tokens"), rows, align="llrrr")
+        head = ("Section", "Request", "Input tokens", "of them cached", "Output tokens", "Cost (USD)")
+        yield table(head, rows, align="llrrrr")
+        yield from _other_models(about.usage_by_turn)
 
 
 def _turn(section: str, kind: str, usage: Usage) -> tuple[str, ...]:
     cached = f"{usage.cache_read_tokens:,}"
-    return section, kind, f"{usage.input_tokens:,}", cached, f"{usage.output_tokens:,}"
+    return section, kind, f"{usage.input_tokens:,}", cached, f"{usage.output_tokens:,}", usage.cost_text
+
+
+def _other_models(turns: Sequence[TurnUsage]) -> Iterator[str]:
+    """Who answered, where it was not always the first one of the list."""
+    told = [
+        f"- {text(turn.section)}, {turn.kind}: {code(turn.model)}, because {text('; '.join(turn.instead_of))}"
+        for turn in turns
+        if turn.instead_of
+    ]
+    if told:
+        yield "Answered by another model than the one that was wanted:"
+        yield "\n".join(told)

@@ -6,24 +6,21 @@ import json
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter, ValidationError
 
 from dbprompt.brief import Brief
+from dbprompt.calls.trace import Trace
 from dbprompt.capacity import Capacity
 from dbprompt.errors import OutputError
 from dbprompt.evidence import Evidence, Exhibit, Finding, Status, Verdict
 from dbprompt.messages import Json, TurnUsage, Usage
-from dbprompt.render.background import Background
-from dbprompt.render.evidence import evidence_rows, evidence_summary
-from dbprompt.render.folder import files_of
-from dbprompt.render.html import result_html
-from dbprompt.render.markdown import text
-from dbprompt.render.page import report_page
-from dbprompt.render.postgres import DEFAULT_VERSION
-from dbprompt.render.report import report_markdown
 from dbprompt.result.folder import MANIFEST, fingerprint, write_folder
 from dbprompt.sections import SECTIONS, DatabaseDesign
+
+if TYPE_CHECKING:  # the renderers are loaded by who renders, not by who only asks
+    from dbprompt.render.background import Background
 
 __all__ = ["Result", "TurnUsage", "evidence_from_json", "load_design"]
 
@@ -41,6 +38,7 @@ class Result:
         provenance: where the answers came from.
         prompt: the template family and version that asked.
         as_of: the day that partitions are counted from.
+        trace: every request and answer, if they are kept. It is in no file.
     """
 
     design: DatabaseDesign
@@ -51,6 +49,7 @@ class Result:
     provenance: str = ""
     prompt: str = ""
     as_of: date = field(default_factory=date.today)
+    trace: Trace | None = field(default=None, repr=False, compare=False)
 
     @property
     def usage(self) -> Usage:
@@ -65,10 +64,16 @@ class Result:
     @property
     def version(self) -> int:
         """The server's major version that is written for."""
+        from dbprompt.render.postgres import DEFAULT_VERSION
+
         return (self.brief.target.postgres_major if self.brief else None) or DEFAULT_VERSION
 
     def files(self) -> dict[str, str]:
         """Every file by its path in the folder. Nothing is written."""
+        from dbprompt.render.folder import files_of
+        from dbprompt.render.page import report_page
+        from dbprompt.render.report import report_markdown
+
         about = self._background()
         files = {
             "README.md": report_markdown(self.design, self.evidence, about),
@@ -94,6 +99,8 @@ class Result:
         return write_folder(Path(directory), self.files())
 
     def _background(self) -> Background:
+        from dbprompt.render.background import Background
+
         return Background(
             brief=self.brief,
             capacity=self.capacity,
@@ -106,7 +113,14 @@ class Result:
 
     def _evidence_json(self) -> dict[str, Json]:
         turns: list[Json] = [
-            {"section": turn.section, "kind": turn.kind, **asdict(turn.usage)} for turn in self.usage_by_turn
+            {
+                "section": turn.section,
+                "kind": turn.kind,
+                "model": turn.model,
+                "instead_of": list(turn.instead_of),
+                **asdict(turn.usage),
+            }
+            for turn in self.usage_by_turn
         ]
         made: dict[str, Json] = {
             "provenance": self.provenance,
@@ -120,21 +134,29 @@ class Result:
     def _cost(self) -> str:
         usage, repair = self.usage, self.repair_usage
         spent = f"{usage.requests} requests, {usage.input_tokens:,} input and {usage.output_tokens:,} output tokens"
+        spent += f" ({usage.cost_text})" if usage.cost_usd is not None else ""
         repairs = f"; of these for repair {repair.requests}, {repair.input_tokens:,} and {repair.output_tokens:,}"
         return f"{self.provenance or 'provenance unknown'}: {spent}{repairs if repair.requests else ''}"
 
     def _repr_html_(self) -> str:
         """For notebooks."""
+        from dbprompt.render.html import result_html
+
         title = self.brief.app_name if self.brief else "Database design"
         return result_html(self.design, self.evidence, title=title, cost=self._cost())
 
     def _repr_markdown_(self) -> str:
         """For notebooks that show no HTML."""
+        from dbprompt.render.evidence import evidence_summary
+        from dbprompt.render.markdown import text
+
         title = self.brief.app_name if self.brief else "Database design"
         return f"**{text(title)}**\n\n{text(evidence_summary(self.evidence))}\n\n{text(self._cost())}\n"
 
     def __repr__(self) -> str:
         """Sections and counts; nothing of the user's."""
+        from dbprompt.render.evidence import evidence_rows
+
         have = ", ".join(name for name in SECTIONS if self.design.section(name) is not None) or "no section"
         states = [row.status for row in evidence_rows(self.evidence)]
         open_ones = sum(status in (Status.INCONCLUSIVE, Status.NOT_CHECKED) for status in states)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import time
 
 import pytest
-from provider_wiring import ask
+from calls_wiring import GOOD, AsyncOnline, Online, Watch, aline, ask, line
 
+from dbprompt.calls.bounds import Bounds
+from dbprompt.calls.retry import RetryPolicy, Wait
 from dbprompt.errors import (
     DeadlineError,
     NoRecordingError,
@@ -17,59 +21,28 @@ from dbprompt.errors import (
     RequestError,
     ServerError,
 )
-from dbprompt.messages import Reply, Request, StopReason, Usage
-from dbprompt.providers import AsyncScriptedProvider, RetryPolicy, ScriptedProvider, Wait, asend, send
+from dbprompt.messages import Reply, Request, Usage
+from dbprompt.providers import AsyncScriptedProvider, ScriptedProvider
 from dbprompt.providers.base import time_left
 from dbprompt.providers.scripted import Line
 
-GOOD = Reply("{}", StopReason.COMPLETE, Usage(1, 10, 5))
 
-
-class Online(ScriptedProvider):
-    """A script that counts as a network: waits are waited."""
-
-    offline = False
-
-
-class AsyncOnline(AsyncScriptedProvider):
-    """The same, awaited."""
-
-    offline = False
-
-
-class Watch:
-    """A clock that only sleeping moves."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-        self.slept: list[float] = []
-
-    def sleep(self, seconds: float) -> None:
-        """Move on."""
-        self.now += seconds
-        self.slept.append(seconds)
-
-    async def asleep(self, seconds: float) -> None:
-        """Move on."""
-        self.sleep(seconds)
-
-    def read(self) -> float:
-        """What it shows."""
-        return self.now
-
-
-def run(lines: list[Line], policy: RetryPolicy | None = None) -> tuple[Reply, list[float], int]:
+def run(
+    lines: list[Line], policy: RetryPolicy | None = None, deadline_s: float = 600
+) -> tuple[Reply, list[float], int]:
     """The reply, the waits and the requests, which have to be the same from plain and from async code."""
     plain, watch = Online(lines), Watch()
     awaited, other = AsyncOnline(lines), Watch()
+    calls = line(plain, policy=policy, per_call=Bounds(deadline_s), watch=watch).job()
+    acalls = aline(awaited, policy=policy, per_call=Bounds(deadline_s), watch=other).job()
     try:
-        reply = send(plain, ask(), policy=policy, sleep=watch.sleep, clock=watch.read)
+        reply = calls.send(ask())
     except ProviderError as error:
         with pytest.raises(type(error)) as caught:
-            asyncio.run(asend(awaited, ask(), policy=policy, sleep=other.asleep, clock=other.read))
+            asyncio.run(acalls.send(ask()))
         assert len(caught.value.args[0]) == len(str(error)) and len(awaited.requests) == len(plain.requests)
         raise
-    assert asyncio.run(asend(awaited, ask(), policy=policy, sleep=other.asleep, clock=other.read)) == reply
+    assert asyncio.run(acalls.send(ask())) == reply
     assert len(other.slept) == len(watch.slept)
     return reply, watch.slept, len(plain.requests)
 
@@ -91,8 +64,17 @@ def test_other_errors_are_not_asked_again(error: Exception) -> None:
     """No credit, no recording and no time do not get better by asking again."""
     provider = Online([error, GOOD])
     with pytest.raises(type(error)) as caught:
-        send(provider, ask(), sleep=Watch().sleep)
+        line(provider).job().send(ask())
     assert caught.value is error and len(provider.requests) == 1
+
+
+def test_an_error_that_says_it_is_final_is_not_asked_again() -> None:
+    """Whether asking again may help is told by the error, not by its class."""
+    error = ServerError("an answer of 50 MB")
+    error.retryable = False
+    with pytest.raises(ServerError) as caught:
+        run([error, GOOD])
+    assert caught.value is error
 
 
 def test_attempts_end() -> None:
@@ -103,30 +85,34 @@ def test_attempts_end() -> None:
 
 
 def test_a_wait_beyond_the_deadline_is_not_begun() -> None:
-    """A Retry-After that passes the deadline ends the call at once and names both times."""
-    with pytest.raises(RateLimitError, match="next try would come in 1200 s, the deadline in 600 s") as caught:
-        run([RateLimitError("slow", retry_after=1200), GOOD])
-    assert caught.value.retry_after == 1200
+    """A Retry-After of 30 s under a deadline of 10 s ends the call at once, and names both times."""
+    watch = Watch()
+    calls = line(
+        Online([RateLimitError("slow", retry_after=30), GOOD]), per_call=Bounds(deadline_s=10), watch=watch
+    ).job()
+    with pytest.raises(RateLimitError, match="next try would come in 30 s, the deadline in 10 s") as caught:
+        calls.send(ask())
+    assert caught.value.retry_after == 30 and watch.slept == []
 
 
 def test_the_deadline_ends_retries() -> None:
     """A server that keeps failing is a DeadlineError once its next wait would pass the deadline."""
     with pytest.raises(DeadlineError, match="busy Gave up"):
-        run([ServerError("busy", retry_after=6)] * 4, RetryPolicy(deadline_s=10))
+        run([ServerError("busy", retry_after=6)] * 4, deadline_s=10)
 
 
 def test_waits_are_told() -> None:
     """Nobody waits silently: each wait is told before it begins."""
     told: list[Wait] = []
-    send(Online([RateLimitError("slow", retry_after=3), GOOD]), ask(), on_wait=told.append, sleep=Watch().sleep)
+    line(Online([RateLimitError("slow", retry_after=3), GOOD]), on_wait=told.append).job().send(ask())
     assert [(wait.seconds, wait.attempt, str(wait.error)) for wait in told] == [(3, 1, "slow")]
 
 
 def test_offline_never_sleeps() -> None:
     """A script or a recording is retried without a wait, whatever it asks for."""
     watch, lines = Watch(), [RateLimitError("slow", retry_after=9_999), GOOD]
-    assert send(ScriptedProvider(lines), ask(), sleep=watch.sleep).usage.requests == 2
-    assert asyncio.run(asend(AsyncScriptedProvider(lines), ask(), sleep=watch.asleep)).usage.requests == 2
+    assert line(ScriptedProvider(lines), watch=watch).job().send(ask()).usage.requests == 2
+    assert asyncio.run(aline(AsyncScriptedProvider(lines), watch=watch).job().send(ask())).usage.requests == 2
     assert watch.slept == []
 
 
@@ -145,9 +131,9 @@ def test_a_running_call_is_cut_off_at_the_deadline() -> None:
 
     begun = time.monotonic()
     with pytest.raises(DeadlineError, match=r"still answering at the deadline of this call \(0.05 s\)"):
-        asyncio.run(asend(Slow([]), ask(), policy=RetryPolicy(deadline_s=0.05)))
+        asyncio.run(aline(Slow([]), per_call=Bounds(deadline_s=0.05)).job().send(ask()))
     assert time.monotonic() - begun < 2
-    send(Online([note]), ask(), policy=RetryPolicy(deadline_s=50))
+    line(Online([note]), per_call=Bounds(deadline_s=50)).job().send(ask())
     assert left[0] is not None and 49 < left[0] <= 50 and time_left() is None
 
 
@@ -155,7 +141,7 @@ def test_a_refused_schema_is_said_in_words() -> None:
     """An API that refuses the schema itself is asked once more with the schema in the last message."""
     refusal = RequestError("refused the request (400): The compiled grammar is too large", status=400)
     provider = ScriptedProvider([refusal, {"tables": []}])
-    reply = send(provider, ask())
+    reply = line(provider).job().send(ask())
     first, second = provider.requests
     assert (first.native, second.native) == (True, False)
     assert second.messages[:-1] == first.messages
@@ -167,5 +153,17 @@ def test_any_other_refusal_is_final() -> None:
     """A request that is refused for another reason is not asked again."""
     provider = ScriptedProvider([RequestError("refused the request (400): messages: too long", status=400), {}])
     with pytest.raises(RequestError):
-        send(provider, ask())
+        line(provider).job().send(ask())
     assert len(provider.requests) == 1
+
+
+def test_the_good_way_loads_no_retries() -> None:
+    """Tenacity is loaded when something failed, and not before."""
+    code = (
+        "import sys; sys.path.insert(0, 'tests/calls'); from calls_wiring import *; from dbprompt.errors import *\n"
+        "line(ScriptedProvider([GOOD])).job().send(ask()); before = 'tenacity' in sys.modules\n"
+        "line(ScriptedProvider([ServerError('busy'), GOOD])).job().send(ask()); print(before)\n"
+        "print('tenacity' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "True"]

@@ -1,0 +1,1 @@
+"""One call: who is asked, how often, within what bounds."""

@@ -37,6 +37,13 @@ def dbprompt(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     return run
 
 
+def test_an_address_is_for_one_model(dbprompt) -> None:
+    """Of several models nobody knows which one it is for: a usage error, and no traceback."""
+    several = ["--model", "openai:a", "--model", "openai:b", "--base-url", "http://127.0.0.1:9/v1"]
+    code, _, err = dbprompt("design", BRIEF, *several)
+    assert code == 2 and "single --model" in err
+
+
 def test_design_shows_the_repair_and_writes_the_folder(dbprompt, tmp_path: Path) -> None:
     """The demo's command tells where the answers come from, shows the repair, and writes every file."""
     code, out, _ = dbprompt("design", BRIEF, "--replay", TAPE, "--out", str(tmp_path / "out"))

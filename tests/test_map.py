@@ -23,6 +23,8 @@ from dbprompt import (
     Brief,
     Client,
     EngineError,
+    QuotaError,
+    RateLimitError,
     RequestError,
     RetryPolicy,
     ScriptedProvider,
@@ -113,6 +115,23 @@ def test_a_wrong_key_is_not_tried_on_every_item(client: Any, echo: Prompt) -> No
     assert len(server.came) <= 4
     assert all(isinstance(end, AskError) for end in ends)
     assert "this one was not asked" in str(ends[-1])
+
+
+def test_one_model_without_credit_does_not_end_a_list(echo: Prompt) -> None:
+    """The last model's missing credit says nothing of the first: each item asks it again."""
+    busy, broke = RateLimitError("slow"), QuotaError("no credit")
+    models = [ScriptedProvider([busy, *[{"word": "on"}] * 4], model="a"), ScriptedProvider([broke] * 5, model="b")]
+    with Client(models, retry=RetryPolicy(attempts=1)) as client:
+        ends = client.map(words(*"abcd"), prompt=echo, output=Word, at_once=1)
+    assert [type(end).__name__ for end in ends] == ["QuotaError", "Answer", "Answer", "Answer"]
+
+
+def test_all_wrong_items_are_named(echo: Prompt) -> None:
+    """The first with what is wrong, the others by their numbers."""
+    with Client(ScriptedProvider([])) as client, pytest.raises(VariableError) as caught:
+        client.map([{}] * 30, prompt=echo, output=Word)
+    assert all(f"item {number}: " in str(caught.value) for number in range(20))
+    assert caught.value.problems[-1].value == ", ".join(map(str, range(20, 30)))
 
 
 @pytest.fixture

@@ -192,6 +192,8 @@ def test_many_at_once_are_below_their_map(seen: Seen) -> None:
     tree = {"": ["invoke_workflow dbprompt.map"], **below, section: [*["chat script"] * 2, *["check selection"] * 2]}
     assert seen.tree() == tree
     assert [len(end.trace) for end in ends if isinstance(end, Result) and end.trace is not None] == [1, 1]
+    whole = next(span for span in seen.exporter.get_finished_spans() if span.name == "invoke_workflow dbprompt.map")
+    assert whole.attributes is not None and whole.attributes["dbprompt.usage.requests"] == 2
     seen.exporter.clear()
 
     async def awaited() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -97,6 +98,15 @@ def test_money_without_a_price_refuses_to_start() -> None:
     assert caught.value.spent is None and provider.requests == []
     with pytest.raises(BudgetError, match="scripted:script"):
         line(provider, Online([GOOD]), prices=[PRICE], per_call=Bounds(cost_usd=1)).job()
+
+
+def test_an_answer_is_not_lost_to_a_setting_that_was_refused() -> None:
+    """A provider that had to ask twice for it has passed the bound of one request, and its answer is had."""
+    twice = replace(GOOD, usage=replace(GOOD.usage, requests=2))
+    calls = line(Online([twice, GOOD])).job(Bounds(requests=1))
+    assert calls.send(ask()).usage.requests == 2
+    with pytest.raises(BudgetError, match="requests=1"):
+        calls.send(ask())
 
 
 def test_an_estimate_that_was_too_low_is_found_out_after_the_answer() -> None:

@@ -10,7 +10,7 @@ import pytest
 from calls_wiring import GOOD, REFUSED, AsyncOnline, Online, Watch, aline, ask, astreamed, line, streamed
 
 from dbprompt.calls.bounds import Bounds
-from dbprompt.calls.fallback import PASSED_OVER_S
+from dbprompt.calls.fallback import PASSED_OVER_S, Standing
 from dbprompt.calls.prices import Price
 from dbprompt.calls.retry import RetryPolicy
 from dbprompt.errors import (
@@ -197,6 +197,15 @@ def test_a_provider_that_does_not_stream_is_one_piece() -> None:
     """The whole text comes as one piece, then the reply."""
     pieces, reply = streamed(line(ScriptedProvider([GOOD])).job(), ask())
     assert pieces == ["{}"] and reply.text == "{}"
+
+
+def test_where_nobody_has_credit_all_are_asked() -> None:
+    """Two calls at once can leave each model without credit: the next call asks them, and their own error comes out."""
+    standing = Standing(["a", "b"])
+    for model in (0, 1):
+        standing.fell_over(model, QuotaError("no credit"))
+    assert list(standing.order()) == [0, 1]
+    assert standing.passed_over(standing.order()) == {}
 
 
 def test_a_recording_of_a_list_is_replayed() -> None:

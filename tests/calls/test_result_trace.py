@@ -17,6 +17,7 @@ from dbprompt import (
     Brief,
     Client,
     Message,
+    Price,
     QuotaError,
     Role,
     ScriptedProvider,
@@ -55,6 +56,15 @@ def test_an_answer_has_the_failed_try_and_the_repair() -> None:
             return (await client.run(ASK, output=Title)).trace
 
     assert told(asyncio.run(awaited())) == wanted
+
+
+def test_a_failed_try_does_not_hide_the_cost() -> None:
+    """Where the price is known, what the trace adds up to is what the answer cost."""
+    prices = {"scripted:script": Price(5, 25)}
+    with Client(ScriptedProvider(LINES), prices=prices) as client:
+        answer = client.run(ASK, output=Title)
+    assert answer.trace is not None and answer.usage.cost_usd
+    assert answer.trace.usage.cost_usd == pytest.approx(answer.usage.cost_usd)
 
 
 def test_a_streamed_answer_has_the_same() -> None:

@@ -189,10 +189,12 @@ class Meter:
 
         Raises:
             BudgetError: one is: a prompt had more tokens than it was taken for, or an answer more than it may have.
+                Requests are looked at before each one: that an API did not take a setting, and had to be asked twice,
+                is no reason to throw the answer away.
         """
         if not self._counts:
             return
-        for bound in ("requests", "input_tokens", "output_tokens", "cost_usd"):
+        for bound in ("input_tokens", "output_tokens", "cost_usd"):
             limit, spent = getattr(self.bounds, bound), getattr(self.spent, bound)
             if limit is not None and spent is not None and spent > limit:
                 told = (

@@ -182,7 +182,12 @@ class Asking:
         self._requests += 1
         waited_s, self._waited_s = self._waited_s, 0.0
         seen = self.seeing.request(
-            send.request, asked=aim.name, attempt=self._requests, waited_s=waited_s, streamed=self.streamed
+            send.request,
+            asked=aim.name,
+            attempt=self._requests,
+            waited_s=waited_s,
+            streamed=self.streamed,
+            failed=_failed(aim),
         )
         try:
             with seen:

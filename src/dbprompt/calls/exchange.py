@@ -9,7 +9,10 @@ from datetime import datetime
 from dbprompt.messages import Message, Reply, Request, StopReason, Usage
 from dbprompt.providers.base import without_key
 
-__all__ = ["Exchange", "blotted", "error_type"]
+__all__ = ["UNCOUNTED", "Exchange", "blotted", "error_type"]
+
+UNCOUNTED = Usage(requests=1)
+"""A request of which nobody counted the tokens, nor knows the price."""
 
 
 def error_type(error: BaseException) -> str:
@@ -84,8 +87,9 @@ class Exchange:
         started_at: datetime,
         seconds: float | None,
         keys: tuple[str, ...] = (),
+        failed: Usage = UNCOUNTED,
     ) -> Exchange:
-        """The exchange of a request that ended like this; `keys` are blotted out wherever they turn up."""
+        """The exchange of a request that ended like this; `keys` are blotted out, `failed` is what a failure cost."""
         output = request.output
         messages = tuple(_blotted(message, keys) for message in request.messages) if keys else request.messages
         about = (messages, output.name, output.hash, request.max_output_tokens, request.native)
@@ -97,7 +101,7 @@ class Exchange:
             request.origin.section,
             *about,
             *how,
-            usage=Usage(requests=1),
+            usage=failed,
             error_type=error_type(end),
             error=blotted(str(end), keys),
         )

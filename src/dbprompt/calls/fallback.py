@@ -48,12 +48,15 @@ class Standing:
         self._why = [""] * len(names)
 
     def order(self) -> Sequence[int]:
-        """Whom to ask, one after the other: one that has no credit never again, one that was overloaded at the end."""
+        """Whom to ask, one after the other: one that was overloaded at the end, one that has no credit never.
+
+        Where nobody has credit, all are asked: somebody may have paid, and else their own error says it.
+        """
         if len(self._names) == 1:
             return (0,)
         now = self._clock()
         able = [model for model, until in enumerate(self._until) if until < math.inf]
-        return sorted(able, key=lambda model: self._until[model] > now)
+        return sorted(able or range(len(self._names)), key=lambda model: self._until[model] > now)
 
     def fell_over(self, model: int, error: AskError) -> None:
         """Remembers why a model was left for the next one."""

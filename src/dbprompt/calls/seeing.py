@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
 
-from dbprompt.calls.exchange import error_type
+from dbprompt.calls.exchange import UNCOUNTED, error_type
 from dbprompt.calls.telemetry import SpanHandle, Spans, Value, usage_values
 from dbprompt.calls.trace import Trace
 from dbprompt.errors import AuthenticationError, ProviderError, QuotaError, UnknownModelError
@@ -44,12 +44,18 @@ class Seeing:
         keys: what is blotted out wherever it turns up.
     """
 
-    __slots__ = ("_job", "_keys", "_sections", "_spans", "trace")
+    __slots__ = ("_job", "_keys", "_sections", "_spans", "_whole", "trace")
 
     def __init__(self, trace: Trace | None = None, spans: Spans | None = None, keys: tuple[str, ...] = ()) -> None:
         self.trace, self._spans, self._keys = trace, spans, keys
         self._job: Opened | None = None
+        self._whole: Opened | None = None
         self._sections: dict[str, Opened] = {}
+
+    def below(self, whole: Seeing) -> Self:
+        """Itself, as what a part of that job shows: what it spends, the whole has spent."""
+        self._whole = whole._job
+        return self
 
     def job(self, kind: str, *, streamed: bool = False) -> Opened:
         """A context for the whole job.
@@ -59,7 +65,9 @@ class Seeing:
             streamed: whether its caller runs in between.
         """
         values = {"gen_ai.operation.name": "invoke_workflow", "gen_ai.workflow.name": f"dbprompt.{kind}"}
-        self._job = Opened(self._spans, f"invoke_workflow dbprompt.{kind}", values, current=not streamed)
+        self._job = Opened(
+            self._spans, f"invoke_workflow dbprompt.{kind}", values, under=self._whole, current=not streamed
+        )
         return self._job
 
     def section(self, name: str, *, streamed: bool = False) -> Opened:
@@ -85,7 +93,14 @@ class Seeing:
         return seen
 
     def request(
-        self, request: Request, *, asked: str, attempt: int = 1, waited_s: float = 0.0, streamed: bool = False
+        self,
+        request: Request,
+        *,
+        asked: str,
+        attempt: int = 1,
+        waited_s: float = 0.0,
+        streamed: bool = False,
+        failed: Usage = UNCOUNTED,
     ) -> Sent:
         """A context for one request: say `replied(reply)` inside. An error that passes through is noted by itself.
 
@@ -95,8 +110,9 @@ class Seeing:
             attempt: number of this request within its call, from 1.
             waited_s: how long was waited right before it.
             streamed: whether its caller runs in between.
+            failed: what it counts for if it fails.
         """
-        return Sent(self, request, asked, attempt, waited_s, streamed)
+        return Sent(self, request, asked, attempt, waited_s, streamed, failed)
 
     def waits(self, seconds: float, why: Exception | None = None) -> None:
         """A wait begins: before the next try, or without a reason until limits and bounds have room again."""
@@ -143,7 +159,7 @@ class Seeing:
         if self._spans is not None and sent.span is not None:
             self._spans.ended(sent.span, end)
             if (above := self._above(request.origin.section)) is not None:
-                above.spend(end.usage if isinstance(end, Reply) else Usage(requests=1))
+                above.spend(end.usage if isinstance(end, Reply) else sent.failed)
         if self.trace is not None:
             self.trace.add(
                 request,
@@ -154,6 +170,7 @@ class Seeing:
                 started_at=sent.started_at,
                 seconds=seconds,
                 keys=self._keys,
+                failed=sent.failed,
             )
 
 
@@ -166,6 +183,7 @@ class Sent:
         "asked",
         "attempt",
         "began",
+        "failed",
         "request",
         "span",
         "started_at",
@@ -174,10 +192,10 @@ class Sent:
     )
 
     def __init__(
-        self, seeing: Seeing, request: Request, asked: str, attempt: int, waited_s: float, streamed: bool
+        self, seeing: Seeing, request: Request, asked: str, attempt: int, waited_s: float, streamed: bool, failed: Usage
     ) -> None:
         self._seeing, self.request, self.asked = seeing, request, asked
-        self.attempt, self.waited_s, self.streamed = attempt, waited_s, streamed
+        self.attempt, self.waited_s, self.streamed, self.failed = attempt, waited_s, streamed, failed
         self.span: SpanHandle | None = None
         self._reply: Reply | None = None
 

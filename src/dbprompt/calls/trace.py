@@ -10,7 +10,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dbprompt.calls.exchange import Exchange
+from dbprompt.calls.exchange import UNCOUNTED, Exchange
 from dbprompt.disk import write_whole
 from dbprompt.errors import OutputError
 from dbprompt.messages import Message, Reply, Request, Usage
@@ -49,6 +49,7 @@ class Trace:
         started_at: datetime,
         seconds: float | None,
         keys: tuple[str, ...] = (),
+        failed: Usage = UNCOUNTED,
     ) -> None:
         """Takes in one request: what it was, and what came of it; the arguments are those of `Exchange.of`."""
         self._exchanges.append(
@@ -61,6 +62,7 @@ class Trace:
                 started_at=started_at,
                 seconds=seconds,
                 keys=keys,
+                failed=failed,
             )
         )
 

@@ -57,6 +57,8 @@ def command(
         raise typer.BadParameter("give --replay or --record, not both")
     if again and not (start and section):
         raise typer.BadParameter("asks for sections of a design anew: give --start and --section", param_hint="--again")
+    if base_url is not None and model is not None and len(model) > 1:
+        raise typer.BadParameter("is for a single --model: of several nobody knows which", param_hint="--base-url")
     if out is not None:
         check_folder(out)
     read = Brief.load(brief)

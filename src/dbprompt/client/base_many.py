@@ -37,21 +37,25 @@ def prepared(items: Iterable[X], job: Callable[[X], J]) -> list[J]:
     """The jobs, every one of them, before the first is begun.
 
     Raises:
-        VariableError: variables of some items do not fill the prompt; all of these are named.
+        VariableError: variables of some items do not fill the prompt; all of them are named, the first with why.
         DbpromptError: an item is wrong in another way; a note says which.
     """
     jobs: list[J] = []
     problems: list[Problem] = []
+    others: list[int] = []
     for number, item in enumerate(items):
         try:
             jobs.append(job(item))
         except VariableError as error:
+            if len(problems) >= _MOST_TOLD:
+                others.append(number)
+                continue
             problems += [Problem(f"item {number}: {one.where}", one.value, one.fix) for one in error.problems]
         except (DbpromptError, TypeError) as error:
             error.add_note(f"map: this is item {number} (the first is 0); nothing was asked.")
             raise
-        if len(problems) >= _MOST_TOLD:
-            break
+    if others:
+        problems.append(Problem("items", ", ".join(map(str, others)), "these are wrong as well"))
     if problems:
         raise VariableError("map (nothing was asked)", problems)
     return jobs
@@ -63,6 +67,7 @@ def many(
     at_once: int,
     on_end: OnEnd[R] | None = None,
     crowded: Callable[[], bool] = lambda: False,
+    one_model: bool = True,
 ) -> list[R | AskError]:
     """Runs the jobs in threads, and gives how they ended, in order.
 
@@ -75,8 +80,9 @@ def many(
         on_end: is told of each as it ends, in the thread that called this.
         crowded: whether so many wait for the model that a new one would only spend its time in the queue: it is begun
             later.
+        one_model: whether there is nobody else to ask: then a wrong key or no credit ends all that were not asked yet.
     """
-    ends, halt, door = _Ends[R](len(jobs), at_once, on_end), Halt(), Lock()
+    ends, halt, door = _Ends[R](len(jobs), at_once, on_end, one_model), Halt(), Lock()
 
     def run(job: Callable[[], R]) -> R | AskError:
         with halting(halt):
@@ -112,9 +118,10 @@ async def amany(
     at_once: int,
     on_end: OnEnd[R] | None = None,
     crowded: Callable[[], bool] = lambda: False,
+    one_model: bool = True,
 ) -> list[R | AskError]:
     """The same in tasks; whatever ends it early cancels them, and waits until they are gone."""
-    ends = _Ends[R](len(jobs), at_once, on_end)
+    ends = _Ends[R](len(jobs), at_once, on_end, one_model)
     left, door = iter(enumerate(jobs)), asyncio.Lock()
 
     async def run() -> None:
@@ -143,11 +150,11 @@ async def amany(
 class _Ends(Generic[R]):
     """How the jobs ended by now."""
 
-    def __init__(self, count: int, at_once: int, on_end: OnEnd[R] | None) -> None:
+    def __init__(self, count: int, at_once: int, on_end: OnEnd[R] | None, one_model: bool) -> None:
         if at_once < 1:
             raise ValueError(f"at_once is {at_once}: at least 1 has to go")
         self._ends: list[R | AskError | None] = [None] * count
-        self._on_end = on_end
+        self._on_end, self._one_model = on_end, one_model
         self._known = 0
         self._answered = False
         self._hopeless: AskError | None = None
@@ -163,7 +170,7 @@ class _Ends(Generic[R]):
         """The same end, looked at by whoever has it first: it may spare the others their question."""
         if not isinstance(end, AskError):
             self._answered = True
-        elif isinstance(end, QuotaError) or (isinstance(end, _ALL_ALIKE) and not self._answered):
+        elif self._one_model and (isinstance(end, QuotaError) or (isinstance(end, _ALL_ALIKE) and not self._answered)):
             self._hopeless = self._hopeless or end
         return end
 

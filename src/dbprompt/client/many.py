@@ -161,7 +161,7 @@ class Many(_Many[Provider]):
         whole = self._line.job(bounds, seeing=self._seeing(), what="this map")
 
         def run(job: DesignJob | AskJob[T]) -> Result | Answer[T]:
-            calls = whole.part(self.per_job, seeing=self._seeing(), what="this item")
+            calls = whole.part(self.per_job, seeing=self._seeing().below(whole.seeing), what="this item")
             return self._answered(job, calls) if isinstance(job, AskJob) else self._designed(job, calls)
 
         with whole.seeing.job("map"):
@@ -170,6 +170,7 @@ class Many(_Many[Provider]):
                 at_once=at_once,
                 on_end=cast("OnEnd[object] | None", on_end),
                 crowded=partial(_crowded, whole),
+                one_model=len(self._aims) == 1,
             )
         return cast("list[Result | AskError] | list[Answer[T] | AskError]", ends)
 
@@ -235,7 +236,7 @@ class AsyncMany(_Many[AsyncProvider]):
         whole = self._line.job(bounds, seeing=self._seeing(), what="this map")
 
         async def run(job: DesignJob | AskJob[T]) -> Result | Answer[T]:
-            calls = whole.part(self.per_job, seeing=self._seeing(), what="this item")
+            calls = whole.part(self.per_job, seeing=self._seeing().below(whole.seeing), what="this item")
             if isinstance(job, AskJob):
                 return await self._answered(job, calls)
             return await self._designed(job, calls)
@@ -246,5 +247,6 @@ class AsyncMany(_Many[AsyncProvider]):
                 at_once=at_once,
                 on_end=cast("OnEnd[object] | None", on_end),
                 crowded=partial(_crowded, whole),
+                one_model=len(self._aims) == 1,
             )
         return cast("list[Result | AskError] | list[Answer[T] | AskError]", ends)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from answers import design
 
-from dbprompt import Brief, Client, DatabaseDesign, UnprovenError
+from dbprompt import Brief, Client, DatabaseDesign, ItemDone, TextDelta, UnprovenError
 from dbprompt.providers.tape import Tape
 from dbprompt.result import Result
 
@@ -65,3 +65,32 @@ def test_the_page_counts_what_the_model_got_right() -> None:
     assert len(told) == len(list(FOLDER.glob("*.json"))) and shown == told
     sources = [one.source for path in FOLDER.glob("*.json") for one in Tape.open(path).interactions]
     assert {source.provenance for source in sources} == {"model"}
+
+
+@pytest.mark.usefixtures("no_sockets")
+def test_the_models_stream_gives_its_items_one_by_one() -> None:
+    """A streamed answer of the model, replayed: each index is final before the next one begins."""
+    from record_model import CASES, START, STREAMED, client
+
+    paths = sorted(STREAMED.glob("*.json"))
+    assert paths
+    for path in paths:
+        case, section = path.stem.split(".")
+        tape = Tape.open(path)
+        assert {one.source.provenance for one in tape.interactions} == {"model"}
+        assert "text/event-stream" in tape.interactions[0].headers["content-type"]
+        brief, start = Brief.load(CASES[case]), design(case, *START[section])
+        seen: list[str] = []
+        told = {"sections": [section], "start": start, "check_items": False}  # a replay does not wait for checks
+        with client(tape, section) as asking, asking.stream_design(brief, **told) as stream:
+            for event in stream:
+                if isinstance(event, ItemDone):
+                    assert event.value is not None
+                    seen += [event.where]
+                elif isinstance(event, TextDelta):
+                    seen += ["text"]
+            result = stream.result()
+        items = [each for each in seen if each != "text"]
+        assert len(items) == len(set(items)) > 1
+        assert seen.index(items[0]) < len(seen) - 1 - seen[::-1].index("text")  # before the last words
+        assert result.evidence.ok

@@ -41,11 +41,13 @@ from dbprompt import (
     load_prompt,
 )
 from dbprompt.cli import main
+from dbprompt.client import base_telling
 from dbprompt.client.base_stream import ItemDone, Repairing, TextDelta
 from dbprompt.evidence import Tier
 from dbprompt.jobs.items import section_items
 from dbprompt.messages import Reply, Request, StopReason, Usage
 from dbprompt.partial import PartialAnswer, Unfinished
+from dbprompt.providers.base_halt import Halt
 from dbprompt.sections import SECTIONS
 
 ASK = [Message(Role.USER, "Plan the move.")]
@@ -607,14 +609,69 @@ def test_a_design_that_breaks_off_has_the_finished_sections() -> None:
     unfinished = stream.unfinished["schema"]
     assert "/enums" in unfinished.final
     assert unfinished.value.tables  # type: ignore[attr-defined]
+    assert unfinished.usage == cut.usage
+
+
+def test_a_section_that_is_repaired_from_its_draft_is_shown_as_it_was() -> None:
+    """Nothing of it is streamed, but it is there."""
+    draft = SECTIONS["schema"].model_validate(broken_schema())
+    start = design("marketplace", "selection").with_section("schema", draft)
+    repaired = {"tables_1": answer("marketplace", "schema")["tables"][1]}
+    client = Client(ScriptedProvider({"schema": [repaired]}))
+    shown = []
+    with client.stream_design(BRIEF, sections=("schema",), start=start) as stream:
+        for event in stream:
+            if isinstance(event, Repairing):
+                shown.append(stream.partial.schema)
+    assert shown == [draft]
+
+
+@pytest.mark.parametrize("leave", ["at the end", "at the result", "early"])
+def test_connections_are_shut_only_if_something_is_under_way(leave: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stream that has ended shuts nothing: its connections are in the pool, and somebody else may have them."""
+    halted: list[bool] = []
+
+    class Seen(Halt):
+        def set(self) -> None:
+            halted.append(True)
+            super().set()
+
+    monkeypatch.setattr(base_telling, "Halt", Seen)
+    script = {"selection": [answer("marketplace", "selection")]}
+    provider = Endless(1) if leave == "early" else ScriptedProvider(script)
+    with Client(provider).stream_design(BRIEF, sections=BASE[:1]) as stream:
+        for event in stream:
+            if leave == "early" or (leave == "at the result" and isinstance(event, Result)):
+                break
+    if isinstance(provider, Endless):
+        provider.closed.wait(5)
+    assert bool(halted) is (leave == "early")
+
+
+def test_a_connection_is_not_taken_over_while_it_is_being_shut() -> None:
+    """Whoever takes over a connection of a halt waits until it is shut, or the halt does not know it any more."""
+    halt, waited = Halt(), []
+
+    class Connection:
+        def get_extra_info(self, info: str) -> object:
+            taker = threading.Thread(target=halt.release, args=(self,))
+            taker.start()
+            taker.join(0.1)
+            waited.append(taker.is_alive())
+            return None
+
+    connection = Connection()
+    halt.hold(connection)
+    halt.set()
+    assert waited == [True]
 
 
 class Endless(ScriptedProvider):
-    """Two sections side by side that never end by themselves."""
+    """Sections side by side that never end by themselves."""
 
-    def __init__(self) -> None:
+    def __init__(self, sections: int = 2) -> None:
         super().__init__([])
-        self.closed = threading.Barrier(3)
+        self.closed = threading.Barrier(sections + 1)
 
     def stream(self, request: Request) -> Iterator[str | Reply]:
         """Its pieces, then its end."""

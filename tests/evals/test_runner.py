@@ -19,6 +19,7 @@ from dbprompt.calls.trace import Trace
 from dbprompt.errors import AuthenticationError, EngineUnavailableError, RequestError
 from dbprompt.evals import Price, Progress, RunError, load_suite, run_suite
 from dbprompt.evals.outcomes import Outcome
+from dbprompt.providers import Settings
 
 ROOT = Path(__file__).parents[2]
 
@@ -55,6 +56,16 @@ def test_each_case_keeps_prompt_answer_design_and_evidence(tmp_path: Path) -> No
     assert json.loads(run.case_file(one, "design.json") or "")["selection"]["decision"]["engine"] == "postgresql"
     assert json.loads(run.case_file(one, "evidence.json") or "")["verdicts"]
     assert one.measures is not None and one.measures.repair_rounds == 1
+
+
+def test_the_providers_key_is_in_no_file(tmp_path: Path) -> None:
+    """Where a provider keeps its settings, what it was opened with is blotted out of what the run writes."""
+    key = "sk-test-3f9a1c77d2e84b60"
+    provider = ScriptedProvider({"selection": [f"your key is {key}", GOOD]})
+    provider.settings = Settings("scripted", key)  # type: ignore[attr-defined]
+    run = suite_run(tmp_path, provider, "a")
+    told = run.case_file(run.outcomes[0], "trace.json") or ""
+    assert key not in told and "your key is [key]" in told
 
 
 class _Counting(Executor):

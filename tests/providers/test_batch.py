@@ -255,6 +255,13 @@ def test_the_folder_never_holds_the_key(kind: str, stub: BatchStub, tmp_path: Pa
     assert not any(KEY.encode() in file.read_bytes() for file in files)
 
 
+def test_the_trace_of_a_batch_never_holds_the_key(kind: str, stub: BatchStub, tmp_path: Path) -> None:
+    """As that of a call: not even where the user says it in the question."""
+    (end,) = run(kind, stub, tmp_path, f"tea, and {KEY}")
+    assert not isinstance(end, AskError) and end.trace is not None
+    assert KEY not in end.trace.to_json() and "tea, and [key]" in end.trace.to_json()
+
+
 def test_one_process_at_a_time(stub: BatchStub, tmp_path: Path) -> None:
     """A second one on the same folder would hand in the same again."""
     from dbprompt.batch import open_folder

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import traceback
 from pathlib import Path
 
 import anthropic
@@ -15,11 +16,12 @@ from provider_wiring import KEY, Handler, ask
 from test_provider_stream import BASE, SSE, end, events, start
 from test_provider_wire import answering, completion, message, output_text, response
 
-from dbprompt.errors import MissingExtraError, RequestError, ServerError
+from dbprompt.errors import AuthenticationError, MissingExtraError, RequestError, ServerError
 from dbprompt.messages import Reply
 from dbprompt.providers import open_async_provider, open_batch_api, open_provider
 from dbprompt.providers.authored import authored_transport
-from dbprompt.providers.base import StreamingProvider
+from dbprompt.providers.base import Settings, StreamingProvider
+from dbprompt.providers.base_errors import mapped
 from dbprompt.providers.tape import Tape
 
 AZURE = "https://us.openai.azure.com"
@@ -74,6 +76,35 @@ def test_clouds(made, model, good, path) -> None:  # type: ignore[no-untyped-def
     assert seen[0].url.raw_path.decode().split("?")[0].endswith(path)
     assert KEY in str(seen[0].headers.raw) and not sdk.is_closed()
     sdk.close()
+
+
+def bearer(handler: Handler) -> anthropic.Anthropic:
+    """A gateway in front of Anthropic, with a token."""
+    return anthropic.Anthropic(auth_token=KEY, base_url="http://gateway", http_client=http(handler))
+
+
+@pytest.mark.parametrize(
+    ("made", "model"), [*((made, model) for made, model, *_ in CLOUDS), (bearer, "anthropic:claude")]
+)
+def test_their_keys_stay_secret(made, model) -> None:  # type: ignore[no-untyped-def]
+    """A gateway that says the key back in its refusal does not bring it into our error, nor into its traceback."""
+    sdk = made(answering({"error": {"message": f"Received API Key = {KEY}"}}, [], 401))
+    with pytest.raises(AuthenticationError, match=r"Received API Key = \[key\]") as caught:
+        open_provider(model, sdk=sdk).send(ask())
+    assert KEY not in "".join(traceback.format_exception(caught.value)) + repr(caught.value)
+
+
+def test_what_amazons_client_signs_with_stays_secret() -> None:
+    """Without a key of Bedrock's, it is the account's own secret."""
+    secret, token = "wJalrXUtnFEMI/K7MDENG", "FwoGZXIvYXdzEBYaDExample"
+    sdk = anthropic.AnthropicBedrock(
+        aws_region="us-east-1", aws_access_key="AKIAEXAMPLE", aws_secret_key=secret, aws_session_token=token
+    )
+    settings = Settings("claude", sdk=sdk)
+    with pytest.raises(ServerError) as caught, mapped("anthropic", settings, ()):
+        raise ValueError(f"cannot sign with {secret} and {token}")
+    assert not [one for one in (secret, token) if one in "".join(traceback.format_exception(caught.value))]
+    assert secret not in repr(settings)
 
 
 def test_their_own_retries_are_off() -> None:

@@ -12,15 +12,22 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from provider_wiring import Wire, ask
+from provider_wiring import KEY, Wire, ask
+from pydantic import BaseModel
+from test_provider_wire import completion
 
+from dbprompt import Client
 from dbprompt.errors import MissingExtraError, NoRecordingError, RequestError, UnknownModelError
-from dbprompt.messages import StopReason, Usage
+from dbprompt.messages import Message, Role, StopReason, Usage
 from dbprompt.providers import Api, open_async_provider, open_batch_api, open_provider
 from dbprompt.providers.tape import Tape
 
 PAGE = (Path(__file__).parents[2] / "docs" / "providers.md").read_text(encoding="utf-8")
 ANSWER = {"message": {"content": "{}"}, "done_reason": "stop", "prompt_eval_count": 9, "eval_count": 2, "model": "q"}
+
+
+class Title(BaseModel):
+    title: str
 
 
 def block(kind: str) -> str:
@@ -83,6 +90,35 @@ def test_the_provider_of_the_page(installed: Path, wire: Wire) -> None:
         open_provider("ollama:qwen", tape=gone).send(ask())
     with pytest.raises(RequestError, match="no batch API"):
         open_batch_api("ollama:qwen")
+
+
+@pytest.mark.parametrize(("model", "variable"), [("mine:m", "MINE_API_KEY"), ("openai-compatible:m", "OPENAI_API_KEY")])
+def test_the_key_that_is_sent_is_the_one_that_is_blotted_out(
+    installed: Path, wire: Wire, monkeypatch: pytest.MonkeyPatch, model: str, variable: str
+) -> None:
+    """Whatever the prefix: a client keeps it out of its traces, and shares its pace with who has the same key."""
+    module = (
+        "from dbprompt.providers import Api\n"
+        "from dbprompt.providers.compatible import AsyncCompatibleProvider, CompatibleProvider\n"
+        'API = Api(CompatibleProvider, AsyncCompatibleProvider, key_name="MINE_API_KEY", base_url="http://mine/v1")\n'
+    )
+    install(installed, broken("dbprompt-mine", 'mine = "dbprompt_mine:API"'), module)
+    monkeypatch.setenv(variable, KEY)
+    seen: list[str] = []
+
+    def handler(request: httpx2.Request) -> httpx2.Response:
+        seen.append(request.headers["authorization"])
+        return httpx2.Response(200, json=completion(content=f'{{"title": "{KEY}"}}'))
+
+    with Client(model, recording=wire.tape(handler)) as client:
+        trace = client.run([Message(Role.USER, f"Why is {KEY} refused?")], output=Title).trace
+    assert trace is not None and KEY not in trace.to_json() and "Why is [key] refused?" in trace.to_json()
+    assert set(seen) == {f"Bearer {KEY}"}
+    with Client(model) as one, Client(model) as other:
+        assert one._aims[0].pace is other._aims[0].pace
+    monkeypatch.setenv(variable, f"{KEY}-of-another-account")
+    with Client(model) as other:
+        assert one._aims[0].pace is not other._aims[0].pace
 
 
 def test_an_unknown_prefix_names_what_is_there(installed: Path) -> None:

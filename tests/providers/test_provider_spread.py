@@ -105,3 +105,29 @@ def test_a_part_that_nobody_needs_any_more_is_closed(
         await client.aclose()
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize("trouble", [OSError("gone"), asyncio.CancelledError()])
+def test_a_close_that_fails_takes_no_answer_with_it(
+    spread: AsyncSpread, made: list[Below], monkeypatch: pytest.MonkeyPatch, trouble: BaseException
+) -> None:
+    """Whatever happens while an unused part is closed: no answer is left open, and no place stays taken."""
+    monkeypatch.setattr(base_spread, "UNUSED_S", 0.0)
+
+    async def fails() -> None:
+        raise trouble
+
+    async def run() -> None:
+        client = httpx2.AsyncClient(transport=spread)
+        await asyncio.gather(*(client.get("http://x/") for _ in range(SIDE_BY_SIDE + 1)))
+        monkeypatch.setattr(made[-1], "aclose", fails)
+        if isinstance(trouble, Exception):
+            assert (await client.get("http://x/")).text == "{}"
+        else:
+            with pytest.raises(asyncio.CancelledError):
+                await client.get("http://x/")
+        assert [one.now for one in made] == [0, 0]
+        assert [part.busy for part in spread._parts] == [0]
+        await client.aclose()
+
+    asyncio.run(run())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import time
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,7 @@ from itertools import product
 from pathlib import Path
 
 import httpx2
+import openai
 import pytest
 from provider_wiring import KEY, ORIGIN, FaultServer, Handler, Wire, ask
 
@@ -268,6 +270,37 @@ def test_a_connection_is_used_again(faults: FaultServer, wire: Wire) -> None:
 
     streamed(LOCAL, wire.tape(lambda _: httpx2.Response(200, headers=SSE, stream=Body())))
     assert left == [True]
+
+
+def test_a_finished_answer_is_not_withheld_by_a_client_of_yours() -> None:
+    """Over the user's own HTTP client, which keeps to no deadline of ours, nothing behind the answer is waited for."""
+    seen: list[str] = []
+
+    class Body(httpx2.SyncByteStream):
+        def __iter__(self) -> Iterator[bytes]:
+            yield events(*start(LOCAL), *end(LOCAL, "stop"))
+            seen.append("read on")
+            yield b"\n"
+
+        def close(self) -> None:
+            seen.append("closed")
+
+    http = httpx2.Client(transport=httpx2.MockTransport(lambda _: httpx2.Response(200, headers=SSE, stream=Body())))
+    with openai.OpenAI(api_key=KEY, base_url=BASE, http_client=http) as sdk:
+        provider = open_provider("openai-compatible:qwen", sdk=sdk)
+        assert isinstance(provider, StreamingProvider)
+        *_, reply = provider.stream(ask())
+    assert isinstance(reply, Reply) and reply.text == '{"a' and set(seen) == {"closed"}
+
+
+def test_what_follows_an_answer_is_in_no_log(wire: Wire, caplog: pytest.LogCaptureFixture) -> None:
+    """Of what goes wrong behind the end of an answer only the kind is logged: its words have the body's."""
+    body = events(*start(LOCAL), *end(LOCAL, "stop"), '["top secret"]')
+    with caplog.at_level(logging.DEBUG, "dbprompt"):
+        for world in WORLDS:
+            world(LOCAL, wire.tape(sse(body)))
+    assert caplog.text.count("could not be read: ServerError") == len(WORLDS)
+    assert "secret" not in "".join(record.getMessage() for record in caplog.records)
 
 
 SSE = {"content-type": "text/event-stream"}

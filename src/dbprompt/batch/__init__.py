@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from threading import Event
@@ -74,6 +74,7 @@ class BatchOptions:
         tape: in mode `record`, keeps each exchange as if it had been a call by itself.
         trace: whether every request and answer is kept with the result.
         price: what the model costs in a batch; None if nobody told.
+        keys: are blotted out of what is kept.
     """
 
     open_api: Callable[[], BatchApi]
@@ -87,6 +88,7 @@ class BatchOptions:
     tape: Tape | None = None
     trace: bool = True
     price: Price | None = None
+    keys: tuple[str, ...] = field(default=(), repr=False)
 
 
 class Batch:
@@ -180,7 +182,7 @@ class Batch:
             ]
             for job in jobs:
                 job.trace = self._trace()
-            return design_courses(jobs, wanted, self._options.watch)
+            return design_courses(jobs, wanted, self._options.watch, self._options.keys)
 
         return self._drive(courses, stop)
 
@@ -193,9 +195,11 @@ class Batch:
         stop: Event | None,
     ) -> list[Answer[T] | AskError]:
         known, kept = load_prompt(prompt) if isinstance(prompt, str) else prompt, tuple(checks)
-        settings = self._options.settings
+        options, settings = self._options, self._options.settings
         jobs = [AskJob.of(known, filled, output=output, checks=kept, settings=settings) for filled in variables]
-        return self._drive(lambda _: ask_courses(jobs, self._options.watch, [self._trace() for _ in jobs]), stop)
+        return self._drive(
+            lambda _: ask_courses(jobs, options.watch, [self._trace() for _ in jobs], options.keys), stop
+        )
 
     def _trace(self) -> Trace | None:
         return Trace() if self._options.trace else None

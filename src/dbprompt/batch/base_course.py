@@ -108,6 +108,7 @@ class Course(Generic[R]):
         lane: tells it apart from another job that asks the same.
         watch: is told the section and each step.
         trace: takes in each request and what came of it.
+        keys: are blotted out of it.
         end: its result, or why there is none; None until then.
     """
 
@@ -115,6 +116,7 @@ class Course(Generic[R]):
     lane: str
     watch: Watch | None = None
     trace: Trace | None = None
+    keys: tuple[str, ...] = ()
     end: R | AskError | None = None
     _talks: Sequence[Talk[Any]] = field(default=())
 
@@ -139,6 +141,13 @@ class Course(Generic[R]):
     def take(self, talk: Talk[Any], ended: Ended, attempts: int, asked: str) -> None:
         """Hands an answer of `asked` to the talk that waits for it."""
         if self.trace is not None and talk.request is not None:
-            when = talk.since
-            self.trace.add(talk.request, ended, asked=asked, attempt=talk.attempt, started_at=when, seconds=None)
+            self.trace.add(
+                talk.request,
+                ended,
+                asked=asked,
+                attempt=talk.attempt,
+                started_at=talk.since,
+                seconds=None,
+                keys=self.keys,
+            )
         talk.take(ended, attempts=attempts, watch=self.watch)

@@ -23,18 +23,20 @@ __all__ = ["ask_courses", "ask_waves", "design_courses", "design_waves", "lanes"
 T = TypeVar("T", bound=BaseModel)
 
 
-def design_courses(jobs: Sequence[DesignJob], briefs: Sequence[Brief], watch: Watch | None) -> list[Course[Result]]:
+def design_courses(
+    jobs: Sequence[DesignJob], briefs: Sequence[Brief], watch: Watch | None, keys: tuple[str, ...]
+) -> list[Course[Result]]:
     """Many designs. Which lane is whose depends on the briefs alone, so that a list may grow between two starts."""
     told = lanes(brief.model_dump_json() for brief in briefs)
-    return [Course(design_waves(job), lane, watch, job.trace) for job, lane in zip(jobs, told, strict=True)]
+    return [Course(design_waves(job), lane, watch, job.trace, keys) for job, lane in zip(jobs, told, strict=True)]
 
 
 def ask_courses(
-    jobs: Sequence[AskJob[T]], watch: Watch | None, traces: Iterable[Trace | None]
+    jobs: Sequence[AskJob[T]], watch: Watch | None, traces: Iterable[Trace | None], keys: tuple[str, ...]
 ) -> list[Course[Answer[T]]]:
     """Many questions, each with what takes in what is said."""
     told = zip(jobs, lanes(repr(job.messages) for job in jobs), traces, strict=True)
-    return [Course(ask_waves(job, trace), lane, watch, trace) for job, lane, trace in told]
+    return [Course(ask_waves(job, trace), lane, watch, trace, keys) for job, lane, trace in told]
 
 
 def design_waves(job: DesignJob) -> Waves[Result]:

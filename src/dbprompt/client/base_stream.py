@@ -149,6 +149,16 @@ class Course(Generic[T]):
         """Which it is of a design."""
         return self.session.origin.section
 
+    @property
+    def value(self) -> T:
+        """What is final of the first answer; all of it, if it was there already and only its repair is asked for."""
+        return self.answer.value if self.session.draft is None else self.session.draft
+
+    @property
+    def spent(self) -> Usage:
+        """What its replies cost by now."""
+        return sum((turn.usage for turn in self.session.turns), Usage())
+
     def run(self) -> Told[Done[T] | GaveUp[T]]:
         """The course, from the first ask to its end."""
         step: Step[T] = self.session.begin()
@@ -303,7 +313,7 @@ class StreamedDesign:
         wave, self._wave = self._wave, ()
         for course, end in zip(wave, ends, strict=True):
             if isinstance(end, AskError) or (isinstance(end, GaveUp) and end.value is None):
-                self.unfinished[course.section] = course.answer.unfinished(Usage())
+                self.unfinished[course.section] = course.answer.unfinished(course.spent)
         self.job.finish_all([course.session for course in wave], ends)
 
     @property
@@ -311,7 +321,7 @@ class StreamedDesign:
         """The finished sections, and what is final of those that are being written."""
         design = self.job.design
         for course in self._wave:
-            design = design.with_section(course.section, course.answer.value)
+            design = design.with_section(course.section, course.value)
         return design
 
 

@@ -79,6 +79,7 @@ def design_events(told: StreamedDesign, calls: Calls, side_by_side: int) -> Gene
     queue: SimpleQueue[Event | Watched | Future[End[Section]]] = SimpleQueue()
     sections = ThreadPoolExecutor(side_by_side, "dbprompt")
     checks = ThreadPoolExecutor(side_by_side, "dbprompt item check")
+    running: list[Future[End[Section]]] = []
 
     def section(course: Course[Section]) -> End[Section]:
         check = calls.checking(course.section, told.job.checker(course.section))
@@ -96,9 +97,10 @@ def design_events(told: StreamedDesign, calls: Calls, side_by_side: int) -> Gene
     try:
         with calls.seeing.job("design", streamed=True):
             while wave := told.wave(queue.put):
-                running = [sections.submit(copy_context().run, section, course) for course in wave]
-                for one in running:
-                    one.add_done_callback(queue.put)
+                running = []
+                for course in wave:
+                    running.append(sections.submit(copy_context().run, section, course))
+                    running[-1].add_done_callback(queue.put)
                 ended = 0
                 while ended < len(running):
                     got = queue.get()
@@ -109,7 +111,8 @@ def design_events(told: StreamedDesign, calls: Calls, side_by_side: int) -> Gene
                 told.ended([one.exception() or one.result() for one in running])
         yield told.job.result()
     finally:
-        halt.set()
+        if not all(one.done() for one in running):  # else it would only shut connections that others may use by now
+            halt.set()
         sections.shutdown(wait=False, cancel_futures=True)
         checks.shutdown(wait=False, cancel_futures=True)
 

@@ -27,8 +27,8 @@ from dbprompt.jobs.base import JobSettings
 from dbprompt.library import load_prompt
 from dbprompt.messages import Message, RateLimits
 from dbprompt.prompts.prompt import Prompt
-from dbprompt.providers import KEY_NAMES, AsyncProvider, Options, Provider, ResponseFormat, open_batch_api
-from dbprompt.providers.base import Effort
+from dbprompt.providers import AsyncProvider, Options, Provider, ResponseFormat, open_batch_api, settings_of
+from dbprompt.providers.base import Effort, keys_of
 from dbprompt.sections import DatabaseDesign, SectionName
 
 if TYPE_CHECKING:
@@ -131,10 +131,12 @@ class _Client(Generic[P]):
             raise ValueError("attempts must be at least 0, max_output_tokens and side_by_side at least 1")
         self._models: tuple[Model | P, ...] = self._listed()
         self._tape = self._opened_tape()
-        named = [one for one in self._models if isinstance(one, Model)]
-        self._keys = tuple(dict.fromkeys(key for one in named if (key := _key(one) or _sdk_key(one))))
+        told = [settings_of(one.name, **self._told(one)) if isinstance(one, Model) else None for one in self._models]
+        held = [by.keys if by else keys_of(one) for one, by in zip(self._models, told, strict=True)]
+        self._keys = tuple(dict.fromkeys(key for keys in held for key in keys))
         self._spans = open_spans(self.telemetry, self._keys)
-        self._aims: list[Aim[P]] = [self._aim(one) for one in self._models]
+        accounts = [f"{by.base_url or ''}\n{by.key}".strip() if by else "" for by in told]
+        self._aims: list[Aim[P]] = [self._aim(one, by) for one, by in zip(self._models, accounts, strict=True)]
 
     def _listed(self) -> tuple[Model | P, ...]:
         """The models, each with what holds for it."""
@@ -151,7 +153,7 @@ class _Client(Generic[P]):
         how = partial(Model, base_url=self.base_url, api_key=self.api_key, sdk=self.sdk)
         return tuple(how(one) if isinstance(one, str) else one for one in told)
 
-    def _aim(self, model: Model | P) -> Aim[P]:
+    def _aim(self, model: Model | P, account: str) -> Aim[P]:
         if not isinstance(model, Model):
             price = self.prices.get(f"{model.name}:{model.model}")
             return Aim(model, price, None if model.offline else pace_of(model, limits=self.limits))
@@ -159,7 +161,6 @@ class _Client(Generic[P]):
         shipped = model.base_url is None and model.sdk is None and not _elsewhere(model)
         price = price_of(model.name, self.prices, shipped=shipped)
         price = price or price_of(f"{provider.name}:{provider.model}", self.prices, shipped=False)
-        account = f"{model.base_url or ''}\n{_key(model)}".strip()
         return Aim(
             provider, price, None if provider.offline else pace_of(provider, account=account, limits=self.limits)
         )
@@ -265,23 +266,10 @@ class _Client(Generic[P]):
             tape=self._tape,
             trace=self.trace,
             price=price.in_a_batch() if price else None,
+            keys=self._keys,
         )
 
 
 def _elsewhere(model: Model) -> bool:
     """Whether the SDK is sent to another server by the environment: what that one takes, nobody knows."""
     return bool(os.environ.get(f"{model.name.partition(':')[0].upper()}_BASE_URL", "").strip())
-
-
-def _key(model: Model) -> str:
-    if model.sdk is not None:
-        return ""
-    if model.api_key is not None or model.base_url is not None:
-        return (model.api_key or "").strip()
-    return os.environ.get(KEY_NAMES.get(model.name.partition(":")[0], ""), "").strip()
-
-
-def _sdk_key(model: Model) -> str:
-    """The key that a client of the SDK's own holds, to be blotted out; some hold a function, or none."""
-    key = getattr(model.sdk, "api_key", None)
-    return key if isinstance(key, str) else ""

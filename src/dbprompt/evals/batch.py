@@ -24,6 +24,7 @@ from dbprompt.evals.trial import STOPS, Attempt, Task, judged, planned_prompt, t
 from dbprompt.jobs.base import JobSettings
 from dbprompt.jobs.design import DesignJob
 from dbprompt.providers import open_batch_api
+from dbprompt.providers.base import keys_of
 from dbprompt.result import Result
 
 __all__ = ["attempt_batched"]
@@ -74,7 +75,8 @@ def attempt_batched(
         cases: list[_Case] = []
         for task in tasks:
             try:
-                cases.append(_begun(task, provenance, f"{task.key.repeat}.{asked_before.get(task.key, 0)}"))
+                lane = f"{task.key.repeat}.{asked_before.get(task.key, 0)}"
+                cases.append(_begun(task, provenance, lane, keys_of(api)))
             except VariableError as error:
                 keep(task, judged(task, error, provenance, None))
 
@@ -98,7 +100,7 @@ def attempt_batched(
         )
 
 
-def _begun(task: Task, provenance: str, lane: str) -> _Case:
+def _begun(task: Task, provenance: str, lane: str, keys: tuple[str, ...]) -> _Case:
     job = DesignJob.of(
         planned_prompt(task),
         task.case.case.brief,
@@ -108,4 +110,4 @@ def _begun(task: Task, provenance: str, lane: str) -> _Case:
         as_of=task.as_of,
     )
     job.trace = Trace()
-    return _Case(task, Course(design_waves(job), f"{task.key.case}.{lane}", told_steps(task), job.trace))
+    return _Case(task, Course(design_waves(job), f"{task.key.case}.{lane}", told_steps(task), job.trace, keys))

@@ -36,6 +36,7 @@ __all__ = [
     "open_async_provider",
     "open_batch_api",
     "open_provider",
+    "settings_of",
 ]
 
 T = TypeVar("T")
@@ -103,6 +104,11 @@ def open_batch_api(model: str, **options: Unpack[Options]) -> BatchApi:
     return aim.opened(lambda api: _batches(aim, model)(aim.settings))
 
 
+def settings_of(model: str, **options: Unpack[Options]) -> Settings:
+    """What a model would be opened with: who has which key, and is asked where, is decided here alone."""
+    return _aim(model, options).settings
+
+
 @dataclass(frozen=True, slots=True)
 class _Aim:
     prefix: str
@@ -143,6 +149,7 @@ def _aim(model: str, options: Options) -> _Aim:
             effort=options.get("effort"),
             sdk=options.get("sdk"),
             offline=_is_offline(options),
+            secrets=() if options.get("sdk") is not None else (_known_key(key_name, options),),
         ),
     )
 
@@ -153,6 +160,7 @@ def _is_offline(options: Options) -> bool:
 
 
 def _key(model: str, key_name: str, options: Options) -> str:
+    """The key that is sent."""
     base_url, told = options.get("base_url"), options.get("api_key")
     if options.get("sdk") is not None:
         if told is not None or base_url is not None:
@@ -160,14 +168,19 @@ def _key(model: str, key_name: str, options: Options) -> str:
         return ""
     if _is_offline(options):
         return ""
-    # A key from the environment goes to the provider only, never to another server.
-    key = (told if told is not None else "" if base_url else os.environ.get(key_name, "")).strip()
+    key = _known_key(key_name, options)
     if not key and base_url is None and key_name:
         raise AuthenticationError(f"{model} needs a key: set {key_name}, or pass api_key=.")
     if any(not 32 < ord(letter) < 127 for letter in key):
         where = "api_key" if told is not None else key_name
         raise AuthenticationError(f"The key in {where} holds letters that no key has: copy it again.")
     return key
+
+
+def _known_key(key_name: str, options: Options) -> str:
+    """The key that is told, or in the environment: that one goes to the provider only, never to another server."""
+    told = options.get("api_key")
+    return (told if told is not None else "" if options.get("base_url") else os.environ.get(key_name, "")).strip()
 
 
 def _added_api(prefix: str, model: str) -> Api | None:

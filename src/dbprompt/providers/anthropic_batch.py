@@ -9,7 +9,7 @@ from anthropic.types.messages import MessageBatchIndividualResponse
 
 from dbprompt.messages import Reply, Request
 from dbprompt.providers.anthropic import ERRORS, NAME, decode, make_client, told
-from dbprompt.providers.base import Settings, without_key
+from dbprompt.providers.base import Settings, without_keys
 from dbprompt.providers.base_batch import (
     NOBODY,
     BatchItem,
@@ -104,7 +104,7 @@ class AnthropicBatches:
     def _ended(self, line: MessageBatchIndividualResponse) -> Ended:
         match line.result.type:
             case "succeeded":
-                body: Body = json.loads(without_key(line.result.message.to_json(indent=None), self._settings.key))
+                body: Body = json.loads(without_keys(line.result.message.to_json(indent=None), self._settings.keys))
                 return body
             case "errored":
                 error = line.result.error.error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -26,9 +26,11 @@ __all__ = [
     "current_sending",
     "estimate_tokens",
     "in_pieces",
+    "keys_of",
     "naming",
     "time_left",
     "without_key",
+    "without_keys",
 ]
 
 ResponseFormat: TypeAlias = Literal["json_schema", "json_object"]
@@ -36,6 +38,8 @@ Effort: TypeAlias = Literal["none", "minimal", "low", "medium", "high", "xhigh",
 """All words that an API knows; not every model takes each."""
 
 SHORTEST_KEY = 12
+_SDK_KEYS = ("api_key", "auth_token", "access_token", "aws_secret_key", "aws_session_token", "_azure_ad_token")
+"""Where the clients of the SDKs hold what they sign with."""
 PIECE = 16
 
 
@@ -106,7 +110,8 @@ class AsyncStreamingProvider(AsyncProvider, Protocol):
 class Settings:
     """What a provider file needs to open its API. `key` is empty where none is needed, and is never printed.
 
-    `effort` is how much a model that reasons shall think; `sdk` a client of the API's SDK that the user made.
+    `effort` is how much a model that reasons shall think; `sdk` a client of the API's SDK that the user made. `secrets`
+    are never sent: they are what else is blotted out.
     """
 
     model: str
@@ -119,6 +124,14 @@ class Settings:
     effort: Effort | None = None
     sdk: object | None = field(default=None, repr=False)
     offline: bool = False
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """What is blotted out of all that is shown: the key, the secrets, and what `sdk` signs with by now."""
+        held = (getattr(self.sdk, name, None) for name in _SDK_KEYS)  # some hold a function, or nothing
+        known = (self.key, *self.secrets, *(each for each in held if isinstance(each, str)))
+        return tuple(sorted({each.strip() for each in known} - {""}, key=len, reverse=True))  # one may begin another
 
     def seconds(self) -> float:
         """How long one call may take: the time-out, or what the deadline leaves of it."""
@@ -187,6 +200,19 @@ def naming(sending: Sending) -> Iterator[None]:
 def without_key(text: str, key: str) -> str:
     """The text with the key blotted out. Anything shorter is a placeholder ("ollama"), and may be an honest word."""
     return text.replace(key, "[key]") if len(key) >= SHORTEST_KEY else text
+
+
+def without_keys(text: str, keys: Iterable[str]) -> str:
+    """The text with each key blotted out."""
+    for key in keys:
+        text = without_key(text, key)
+    return text
+
+
+def keys_of(asked: object) -> tuple[str, ...]:
+    """The keys of a provider or batch API that keeps its `Settings`, as all of ours do; none of another."""
+    kept = (getattr(asked, name, None) for name in ("_settings", "settings"))
+    return next((each.keys for each in kept if isinstance(each, Settings)), ())
 
 
 def estimate_tokens(text: str) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from json import JSONDecodeError
@@ -25,7 +25,7 @@ from dbprompt.errors import (
     UnknownModelError,
 )
 from dbprompt.messages import Request
-from dbprompt.providers.base import Sending, Settings, naming, time_left, without_key
+from dbprompt.providers.base import Sending, Settings, naming, time_left, without_keys
 from dbprompt.providers.base_limits import limits_of
 
 __all__ = ["ErrorTable", "carrying", "failure", "kind_of", "mapped", "scrub"]
@@ -90,7 +90,7 @@ def mapped(name: str, settings: Settings, table: ErrorTable) -> Iterator[None]:
     except Exception as error:
         ours = failure(name, settings, table, error)
         # A traceback prints the chain: an SDK error that quotes the key, or wraps our own, must not be in it.
-        raise ours from (None if ours in _chain(error) or _quotes(settings.key, error) else error)
+        raise ours from (None if ours in _chain(error) or _quotes(settings.keys, error) else error)
 
 
 def failure(name: str, settings: Settings, table: ErrorTable, error: Exception) -> DbpromptError:
@@ -102,7 +102,7 @@ def failure(name: str, settings: Settings, table: ErrorTable, error: Exception) 
             return MissingExtraError(link.name or "a package")
     whose = f"{name}:{settings.model}"
     status = _status(error)
-    detail = scrub(_detail(error), settings.key)
+    detail = scrub(_detail(error), settings.keys)
     kind = _refined(_kind(table, error), status, detail)
     message = f"{whose} {_said(kind, status)}: {detail}{_hint(kind, status, settings)}"
     ours = kind(message, status=status, retry_after=_retry_after(error))
@@ -118,9 +118,9 @@ def kind_of(status: int) -> type[ProviderError]:
     return _BY_STATUS.get(status, ServerError if status >= 500 else RequestError)
 
 
-def scrub(text: str, key: str) -> str:
-    """The text on one line, without the key and without a tail that nobody reads."""
-    text = " ".join(without_key(text, key).split())
+def scrub(text: str, keys: Iterable[str]) -> str:
+    """The text on one line, without the keys and without a tail that nobody reads."""
+    text = " ".join(without_keys(text, keys).split())
     return text if len(text) <= _DETAIL_LIMIT else f"{text[:_DETAIL_LIMIT]} ... ({len(text)} characters)"
 
 
@@ -251,5 +251,5 @@ def _moment(http_date: str) -> float:
         return math.nan
 
 
-def _quotes(key: str, error: Exception) -> bool:
-    return any(without_key(told, key) != told for told in (f"{link!s} {link!r}" for link in _chain(error)))
+def _quotes(keys: tuple[str, ...], error: Exception) -> bool:
+    return any(without_keys(told, keys) != told for told in (f"{link!s} {link!r}" for link in _chain(error)))

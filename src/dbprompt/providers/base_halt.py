@@ -36,13 +36,12 @@ class Halt:
     def set(self) -> None:
         """Calls everything off: no request is written any more, and whoever waits for an answer wakes up."""
         self._event.set()
-        with self._lock:
-            streams = list(self._streams)
-        for stream in streams:
-            connection = stream.get_extra_info("socket")
-            if isinstance(connection, socket.socket):
-                with suppress(OSError):  # gone already
-                    connection.shutdown(socket.SHUT_RDWR)
+        with self._lock:  # whoever takes over one of them waits for its release: never is a stranger's request shut
+            for stream in list(self._streams):
+                connection = stream.get_extra_info("socket")
+                if isinstance(connection, socket.socket):
+                    with suppress(OSError):  # gone already
+                        connection.shutdown(socket.SHUT_RDWR)
 
     def check(self) -> None:
         """Nothing, until it is set.

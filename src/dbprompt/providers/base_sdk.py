@@ -121,7 +121,7 @@ class SdkProvider(Dialect, ABC):
         if not self.is_long(request):
             response = self._post(self.body(request, ways))
             return self.decode(read(response.content), limits_of(response))
-        pieces = listen(self._open(self.streamed_body(request, ways)), self.listener(), self._events)
+        pieces = self._listen(self._open(self.streamed_body(request, ways)))
         (reply,) = [piece for piece in pieces if isinstance(piece, Reply)]
         return reply
 
@@ -130,8 +130,11 @@ class SdkProvider(Dialect, ABC):
         attempt = self._learned.attempt(streamed=True, native=request.native)
         response = self._opened(request, attempt)
         with mapped(self.name, self._settings, self.errors):
-            for piece in listen(response, self.listener(), self._events):
+            for piece in self._listen(response):
                 yield piece if isinstance(piece, str) else attempt.taken(piece)
+
+    def _listen(self, response: httpx2.Response) -> Iterator[str | Reply]:
+        return listen(response, self.listener(), self._events, ours=self._http is not None)
 
     def _opened(self, request: Request, attempt: Attempt) -> httpx2.Response:
         while True:

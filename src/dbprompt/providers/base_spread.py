@@ -6,6 +6,7 @@ pools of a few connections each it is nothing.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
@@ -13,6 +14,8 @@ from dataclasses import dataclass, field
 import httpx2
 
 __all__ = ["SIDE_BY_SIDE", "AsyncSpread"]
+
+log = logging.getLogger(__name__)
 
 SIDE_BY_SIDE = 8
 """Requests that one transport has under way before the next one takes over."""
@@ -46,6 +49,7 @@ class AsyncSpread(httpx2.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """The response of one of them; its place is free again when the response is closed."""
+        await self._drop_unused()  # before there is a response that would have to be closed if this were cancelled
         part = self._with_room()
         part.busy += 1
         try:
@@ -56,7 +60,6 @@ class AsyncSpread(httpx2.AsyncBaseTransport):
         stream = response.stream
         assert isinstance(stream, httpx2.AsyncByteStream)  # noqa: S101  what an async transport gives
         response.stream = _Counted(stream, part)
-        await self._drop_unused()
         return response
 
     def _with_room(self) -> _Part:
@@ -71,10 +74,15 @@ class AsyncSpread(httpx2.AsyncBaseTransport):
 
     async def _drop_unused(self) -> None:
         """Closes the last one once nobody has needed it for a while; those before it are used first."""
+        if len(self._parts) < 2:
+            return
         last = self._parts[-1]
-        if not last.busy and len(self._parts) > 1 and time.monotonic() - last.used_at > UNUSED_S:
+        if not last.busy and time.monotonic() - last.used_at > UNUSED_S:
             self._parts.pop()
-            await last.transport.aclose()
+            try:
+                await last.transport.aclose()
+            except Exception as error:  # no harm to the request that comes now
+                log.debug("Connections that nobody needed could not be closed: %s", type(error).__name__)
 
     async def aclose(self) -> None:
         """Closes them all."""

@@ -60,8 +60,16 @@ class Listener(Protocol):
         """The whole answer; an error if it broke off."""
 
 
-def listen(response: httpx2.Response, listener: Listener, other: Events) -> Iterator[str | Reply]:
-    """The pieces of an answer, and at its end the reply; closing it closes the connection."""
+def listen(response: httpx2.Response, listener: Listener, other: Events, *, ours: bool) -> Iterator[str | Reply]:
+    """The pieces of an answer, and at its end the reply; closing it closes the connection.
+
+    Args:
+        response: whose body is still to be read.
+        listener: hears the events.
+        other: decodes what is not plain server-sent events.
+        ours: whether the transport is ours, which keeps to a deadline. Over another one, whatever follows the end of
+            the answer could withhold it for as long as that one waits, so it is not read.
+    """
     left = time_left()
     end = None if left is None else time.monotonic() + left
     with closing(response):
@@ -74,7 +82,8 @@ def listen(response: httpx2.Response, listener: Listener, other: Events) -> Iter
                 yield piece
             if listener.ended:
                 break
-        _to_the_end(events)
+        if ours:
+            _to_the_end(events)
     yield listener.reply(limits_of(response))
 
 
@@ -111,7 +120,7 @@ def _harmless() -> Iterator[None]:
     except RecordingError:  # a tape that cannot be written
         raise
     except Exception as error:
-        log.debug("What follows the end of an answer could not be read: %s", error)
+        log.debug("What follows the end of an answer could not be read: %s", type(error).__name__)
 
 
 def _events(response: httpx2.Response, other: Events) -> Iterator[object]:

@@ -11,7 +11,7 @@ from openai.types import Batch, BatchError
 from dbprompt.errors import ProviderError, RequestError
 from dbprompt.messages import Json, Reply, Request
 from dbprompt.providers import compatible, openai
-from dbprompt.providers.base import Settings, without_key
+from dbprompt.providers.base import Settings, without_keys
 from dbprompt.providers.base_batch import (
     NOBODY,
     BatchItem,
@@ -113,7 +113,7 @@ class OpenAIBatches:
             found: dict[str, Ended] = {}
             for file_id in (batch.output_file_id, batch.error_file_id):
                 if file_id:
-                    text = without_key(self._client.files.content(file_id).content.decode(), self._settings.key)
+                    text = without_keys(self._client.files.content(file_id).content.decode(), self._settings.keys)
                     lines = (json.loads(line) for line in text.split("\n") if line.strip())
                     found |= {str(line["custom_id"]): self._ended(line) for line in lines}
             return self._unlisted(batch, custom_ids) | found
@@ -161,7 +161,7 @@ class OpenAIBatches:
         said = (fault.message if fault else None) or "no reason given"
         if fault is None or code in WHOLE_BATCH:
             return self._failure(WHOLE_BATCH.get(code, 500), {"code": code, "message": said})
-        told = scrub(f"{said} [{code}]", self._settings.key)
+        told = scrub(f"{said} [{code}]", self._settings.keys)
         return RequestError(f"{self.name}:{self.model} refused the batch as a whole: {told}")
 
     def close(self) -> None:

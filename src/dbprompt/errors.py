@@ -168,9 +168,11 @@ class ProviderError(AskError):
         retry_after: seconds that the provider asked us to wait, if it did.
         in_doubt: whether the provider may have worked on it, and may charge it: nobody heard a clear no.
         limits: what the answer's headers say of rate limits (`dbprompt.messages.RateLimits`), if they do.
+        refused: requests before this one that were sent again without a setting that the server had refused.
     """
 
     retryable = False
+    refused = 0
     limits: object | None = None
 
     def __init__(self, message: str, *, status: int | None = None, retry_after: float | None = None) -> None:

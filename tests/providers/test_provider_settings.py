@@ -8,13 +8,22 @@ from collections.abc import Callable
 import httpx2
 import pytest
 from provider_wiring import Handler, Wire, ask
+from pydantic import BaseModel
 from test_provider_wire import answering, completion, message, output_text, response
 
-from dbprompt.errors import ProviderError, RateLimitError, RequestError
-from dbprompt.messages import Allowance, RateLimits
+from dbprompt import Bounds, Client, RetryPolicy, Trace
+from dbprompt.errors import BudgetError, ProviderError, RateLimitError, RequestError
+from dbprompt.messages import Allowance, Message, RateLimits, Role
 from dbprompt.providers import open_provider
 from dbprompt.providers.base_limits import limits_of
 from dbprompt.providers.tape import Tape
+
+
+class Word(BaseModel):
+    """An answer."""
+
+    word: str
+
 
 CLAUDE, GPT, LOCAL = "anthropic:claude-opus-5-5", "openai:gpt-6.2-sol", "openai:qwen"
 BASE = "http://127.0.0.1:9/v1"
@@ -104,6 +113,34 @@ def test_a_refused_temperature_is_left_out(wire: Wire, model: str, words: str) -
     )
     assert [provider.send(ask()).usage.requests for _ in range(2)] == [2, 1]
     assert [body.get("temperature") for body in seen] == [0.3, None, None]
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize(("model", "words"), REFUSALS[1:])
+def test_what_was_refused_counts_in_a_bound(wire: Wire, model: str, words: str, streamed: bool) -> None:
+    """A server that refuses a setting and then fails sees no more requests than the bound; the trace has all."""
+    seen: list[dict[str, object]] = []
+    refuse = refusing("temperature", words, {}, seen)
+
+    def handler(request: httpx2.Request) -> httpx2.Response:
+        refusal = refuse(request)
+        return refusal if refusal.status_code == 400 else httpx2.Response(500, json={})
+
+    base = BASE if model == LOCAL else None
+    policy = RetryPolicy(attempts=9, first_wait_s=0.001, longest_wait_s=0.001)
+    tape = wire.tape(handler)
+    with (
+        Client(model, recording=tape, api_key="k" * 20, base_url=base, temperature=0.3, retry=policy) as client,
+        pytest.raises(BudgetError, match="requests=4") as caught,
+    ):
+        asked = [Message(Role.USER, "Which?")]
+        if streamed:
+            client.stream(asked, output=Word, bounds=Bounds(requests=4)).result()
+        else:
+            client.run(asked, output=Word, bounds=Bounds(requests=4))
+    assert [body.get("temperature") for body in seen] == [0.3, None, None, None]
+    assert isinstance(caught.value.trace, Trace)
+    assert caught.value.trace.usage.requests == 4
 
 
 def test_a_wrong_temperature_is_the_users_mistake(wire: Wire) -> None:

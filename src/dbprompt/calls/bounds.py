@@ -172,13 +172,14 @@ class Meter:
             self._held.add(kept, 1)
         return Reservation(request, kept, cut_by)
 
-    def settle(self, reserved: Reservation, used: Usage | None) -> None:
+    def settle(self, reserved: Reservation, used: Usage | None, *, refused: int = 0) -> None:
         """Counts what the request did cost instead of what was held back for it.
 
-        Nobody knows what a request cost that broke off (None): a bound takes it for the most that it can have been.
+        Nobody knows what a request cost that broke off (None): a bound takes it for the most that it can have been,
+        besides those that were `refused` before it.
         """
         if used is None:
-            used = reserved.usage
+            used = replace(reserved.usage, requests=reserved.usage.requests + refused)
         with self._lock:
             if self._counts:
                 self._held.add(reserved.usage, -1)

@@ -157,6 +157,7 @@ class Asking:
         self._check_time()
         held = yield from self._held(aim, request)
         used: Usage | None = Usage()
+        refused = 0
         try:
             if place is not None:
                 yield from self._paced(aim, place)
@@ -168,12 +169,13 @@ class Asking:
             used = Usage()
             raise
         except ProviderError as error:
+            refused = error.refused
             if used is None and not error.in_doubt:
-                used = _failed(aim)
+                used = _failed(aim, refused)
             raise
         finally:
             for meter, reserved in zip(self.meters, held, strict=True):
-                meter.settle(reserved, used)
+                meter.settle(reserved, used, refused=refused)
         self._check_answer(reply, held)
         return reply
 
@@ -196,7 +198,7 @@ class Asking:
                 reply = replace(reply, usage=priced(reply.usage, aim.price), asked=aim.name)
                 seen.replied(reply)
         except ProviderError as error:
-            self._failed += _failed(aim)
+            self._failed += _failed(aim, error.refused)
             if place is not None:
                 place.failed(error, self.clock())
             raise
@@ -285,6 +287,6 @@ class Asking:
             meter.check_time()
 
 
-def _failed(aim: AnyAim) -> Usage:
-    """A request without a counted token."""
-    return Usage(requests=1, cost_usd=None if aim.price is None else 0.0)
+def _failed(aim: AnyAim, refused: int = 0) -> Usage:
+    """A request without a counted token, and those that were refused before it."""
+    return Usage(requests=1 + refused, cost_usd=None if aim.price is None else 0.0)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
@@ -149,6 +150,8 @@ class Seeing:
     def _end(self, sent: Sent, end: Reply | BaseException) -> None:
         """A request came to its end."""
         request, seconds = sent.request, time.monotonic() - sent.began
+        refused = end.refused if isinstance(end, ProviderError) else 0
+        failed = replace(sent.failed, requests=sent.failed.requests + refused)
         if isinstance(end, Reply):
             how = (seconds, end.stop.value, end.usage.input_tokens, end.usage.output_tokens)
             _log.debug(
@@ -159,7 +162,7 @@ class Seeing:
         if self._spans is not None and sent.span is not None:
             self._spans.ended(sent.span, end)
             if (above := self._above(request.origin.section)) is not None:
-                above.spend(end.usage if isinstance(end, Reply) else sent.failed)
+                above.spend(end.usage if isinstance(end, Reply) else failed)
         if self.trace is not None:
             self.trace.add(
                 request,
@@ -170,7 +173,7 @@ class Seeing:
                 started_at=sent.started_at,
                 seconds=seconds,
                 keys=self._keys,
-                failed=sent.failed,
+                failed=failed,
             )
 
 

@@ -129,7 +129,7 @@ class SdkProvider(Dialect, ABC):
         """The same, with the pieces of the text as they arrive before the reply."""
         attempt = self._learned.attempt(streamed=True, native=request.native)
         response = self._opened(request, attempt)
-        with mapped(self.name, self._settings, self.errors):
+        with attempt.counting(), mapped(self.name, self._settings, self.errors):
             for piece in self._listen(response):
                 yield piece if isinstance(piece, str) else attempt.taken(piece)
 
@@ -197,7 +197,7 @@ class AsyncSdkProvider(Dialect, ABC):
         """The same, with the pieces of the text as they arrive before the reply."""
         attempt = self._learned.attempt(streamed=True, native=request.native)
         response = await self._opened(request, attempt)
-        with mapped(self.name, self._settings, self.errors):
+        with attempt.counting(), mapped(self.name, self._settings, self.errors):
             async with aclosing(alisten(response, self.listener(), self._events)) as pieces:
                 async for piece in pieces:
                     yield piece if isinstance(piece, str) else attempt.taken(piece)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
@@ -63,12 +64,26 @@ class Learned:
         """One request's way to an answer; `native` says that its schema is sent as one, in some form."""
         return Attempt(self, streamed=streamed, native=native)
 
+    def leave_out(self, other: Ways) -> None:
+        """What a refusal has named is not sent any more, whatever becomes of the answer: one refusal a setting."""
+        left = replace(
+            self.now,
+            temperature=self.now.temperature and other.temperature,
+            thinking=self.now.thinking and other.thinking,
+            new_limit=self.now.new_limit or other.new_limit,
+            stream_usage=self.now.stream_usage and other.stream_usage,
+        )
+        if left != self.now:
+            log.info("From now on this model is asked in other ways, as it refused the first: %s", left)
+            self.now = left
+
     def fit(self, used: Ways, *, found_out: bool) -> None:
         """These were taken: a later error that names the format has another cause."""
         self._form_is_known = True
-        if found_out and used != self.now:
-            log.info("From now on this model is asked in other ways, as it refused the first: %s", used)
-            self.now = used
+        if found_out:
+            self.leave_out(used)
+            if used.form == "json_object":
+                self.now = replace(self.now, form=used.form)
 
     def after(self, used: Ways, refusal: ProviderError, *, native: bool = True) -> Ways | None:
         """What to try after a refusal; None if nothing else would help."""
@@ -121,12 +136,24 @@ class Attempt:
         other = self._next(refusal)
         if other is None:
             raise self._first if isinstance(refusal, NoRecordingError) else refusal
+        if isinstance(refusal, ProviderError):
+            self._learned.leave_out(other)
         self.ways = other
+
+    @contextmanager
+    def counting(self) -> Iterator[None]:
+        """An error inside knows how many requests were refused before it."""
+        try:
+            yield
+        except ProviderError as error:
+            error.refused = self._refused
+            raise
 
     def _next(self, refusal: Refusal) -> Ways | None:
         if isinstance(refusal, NoRecordingError):
             self._recorded = self._recorded or self._learned.recorded(streamed=self._streamed)
             return next(self._recorded, None)
+        refusal.refused = self._refused
         self._refused += 1
         return self._learned.after(self.ways, refusal, native=self._native) if self._refused <= 4 else None
 

@@ -199,7 +199,7 @@ def _options(
     timeout: float,
     price: list[str] | None,
 ) -> PlanOptions:
-    from dbprompt.evals import Bounds
+    from dbprompt.evals import CaseLimits
 
     named = [name.strip() for given in section or () for name in given.split(",") if name.strip()]
     return {
@@ -211,7 +211,7 @@ def _options(
         "replay": replay or (),
         "record": record,
         "live": live,
-        "bounds": Bounds(attempts, max_output_tokens, timeout),
+        "limits": CaseLimits(attempts, max_output_tokens, timeout),
         "prices": prices(price),
     }
 

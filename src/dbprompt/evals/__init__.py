@@ -10,10 +10,10 @@ from dbprompt.evals.outcomes import Key, Outcome
 from dbprompt.evals.runner import Progress, run_suite
 from dbprompt.evals.runs import Run, load_run
 from dbprompt.evals.suite import Suite, SuiteCase, load_suite, pydantic_dataset
-from dbprompt.evals.trial import Bounds
+from dbprompt.evals.trial import CaseLimits
 
 __all__ = [
-    "Bounds",
+    "CaseLimits",
     "Comparison",
     "Gate",
     "Key",

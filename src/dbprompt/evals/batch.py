@@ -69,7 +69,7 @@ def attempt_batched(
     if not isinstance(first.model, str):
         raise RunError("a batch asks anthropic:MODEL or openai:MODEL, not a provider of your own")
     provenance = f"asked in batches, {first.key.model}"
-    api = open_batch_api(first.model, base_url=first.base_url, timeout_s=first.bounds.timeout_s)
+    api = open_batch_api(first.model, base_url=first.base_url, timeout_s=first.limits.timeout_s)
     waiting: list[Key] = []
     with closing(api), open_folder(folder) as state:
         cases: list[_Case] = []
@@ -105,7 +105,7 @@ def _begun(task: Task, provenance: str, lane: str, keys: tuple[str, ...]) -> _Ca
         planned_prompt(task),
         task.case.case.brief,
         sections=task.sections,
-        settings=JobSettings(task.bounds.attempts, task.bounds.max_output_tokens),
+        settings=JobSettings(task.limits.attempts, task.limits.max_output_tokens),
         provenance=provenance,
         as_of=task.as_of,
     )

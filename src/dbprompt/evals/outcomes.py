@@ -23,7 +23,7 @@ class Key:
         case_hash: of brief and expectations.
         prompt_hash: of the templates of the sections that are asked for.
         schema_hash: of the schemas that the answers have to fit.
-        settings_hash: of sections, bounds and dbprompt's version.
+        settings_hash: of sections, limits and dbprompt's version.
         model: who answers.
         answers: `live`, or the hash of the recording that answers.
         repeat: counted from 1.

@@ -17,7 +17,7 @@ from dbprompt.evals.outcomes import Key
 from dbprompt.evals.recordings import find_recording, recording_path, who_answered
 from dbprompt.evals.runs import Manifest
 from dbprompt.evals.suite import Suite, SuiteCase
-from dbprompt.evals.trial import Bounds, Task, prompt_hash
+from dbprompt.evals.trial import CaseLimits, Task, prompt_hash
 from dbprompt.library import load_prompt
 from dbprompt.prompts.prompt import Prompt
 from dbprompt.providers import Provider
@@ -73,7 +73,7 @@ def plan_of(
     live: bool = False,
     batch: bool = False,
     base_url: str | None = None,
-    bounds: Bounds | None = None,
+    limits: CaseLimits | None = None,
     prices: Mapping[str, Price] | None = None,
     as_of: date | None = None,
 ) -> Plan:
@@ -99,7 +99,7 @@ def plan_of(
         source=source,
         sections=tuple(name for name in SECTIONS if name in wished),
         base_url=base_url,
-        bounds=bounds or Bounds(),
+        limits=limits or CaseLimits(),
         prices=prices or {},
         as_of=as_of or date.today(),
     )
@@ -145,7 +145,7 @@ class _Planner:
     source: _Source
     sections: tuple[SectionName, ...]
     base_url: str | None
-    bounds: Bounds
+    limits: CaseLimits
     prices: Mapping[str, Price]
     as_of: date
     _known: dict[tuple[SectionName, ...], _Hashes] = field(default_factory=dict)
@@ -189,7 +189,7 @@ class _Planner:
             base_url,
             recording,
             "live" if self.source.mode == "batch" else self.source.mode,
-            self.bounds,
+            self.limits,
             self.as_of,
             price,
         )
@@ -199,7 +199,7 @@ class _Planner:
             self._known[sections] = _Hashes(
                 prompt=prompt_hash(self.family, sections),
                 schema=digest([output_schema(SECTIONS[name], name).hash for name in sections]),
-                settings=digest([*sections, self.bounds.attempts, self.bounds.max_output_tokens, version("dbprompt")]),
+                settings=digest([*sections, self.limits.attempts, self.limits.max_output_tokens, version("dbprompt")]),
             )
         return self._known[sections]
 

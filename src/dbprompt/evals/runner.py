@@ -27,7 +27,7 @@ from dbprompt.evals.outcomes import Key, Outcome
 from dbprompt.evals.plan import Plan, plan_of
 from dbprompt.evals.runs import Run, load_run, write_manifest
 from dbprompt.evals.suite import Suite, load_suite
-from dbprompt.evals.trial import Attempt, Bounds, Shard, Task, attempt_all
+from dbprompt.evals.trial import Attempt, CaseLimits, Shard, Task, attempt_all
 from dbprompt.prompts.prompt import Prompt
 from dbprompt.providers import Provider
 from dbprompt.sections import SectionName
@@ -72,7 +72,7 @@ class PlanOptions(TypedDict, total=False):
     live: bool
     batch: bool
     base_url: str | None
-    bounds: Bounds | None
+    limits: CaseLimits | None
     prices: Mapping[str, Price] | None
     as_of: date | None
 
@@ -103,7 +103,7 @@ def run_suite(
         retry_failed: cases that failed are asked once more.
         watch: is told how far it is.
         batch_policy: with `batch`: how long, how often and how patiently the provider is asked.
-        options: prompt, model, repeat, sections, replay, record, live, batch, bounds, prices: see `plan_of`.
+        options: prompt, model, repeat, sections, replay, record, live, batch, limits, prices: see `plan_of`.
 
     Raises:
         SuiteError: the suite is wrong.

@@ -16,7 +16,7 @@ from typing import Literal
 
 from pydantic_core import to_json
 
-from dbprompt.calls import bounds
+from dbprompt.calls.bounds import Bounds
 from dbprompt.calls.prices import Price
 from dbprompt.calls.trace import Trace
 from dbprompt.client import Client
@@ -47,7 +47,7 @@ from dbprompt.sections.schema import Schema
 __all__ = [
     "STOPS",
     "Attempt",
-    "Bounds",
+    "CaseLimits",
     "Shard",
     "Task",
     "attempt",
@@ -63,7 +63,7 @@ STOPS = (EngineError, MissingExtraError, AuthenticationError, QuotaError, Unknow
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
+class CaseLimits:
     """How far a case may go: repair rounds a section, tokens an answer, seconds an answer."""
 
     attempts: int = 3
@@ -84,7 +84,7 @@ class Task:
         base_url: an OpenAI-compatible server.
         recording: the file that answers, or that answers are recorded to.
         mode: what is done with it.
-        bounds: how far it may go.
+        limits: how far it may go.
         as_of: the day that partitions are counted from.
         price: what the model costs.
         tell: is told each step, for progress.
@@ -99,7 +99,7 @@ class Task:
     base_url: str | None
     recording: Path | None
     mode: Literal["replay", "record", "live"]
-    bounds: Bounds
+    limits: CaseLimits
     as_of: date
     price: Price | None = None
     tell: Callable[[Key, str, str], None] | None = None
@@ -154,9 +154,9 @@ def attempt(task: Task) -> Attempt:
     client = Client(
         provider,
         recording=tape,
-        attempts=task.bounds.attempts,
-        max_output_tokens=task.bounds.max_output_tokens,
-        per_call=bounds.Bounds(deadline_s=task.bounds.timeout_s),
+        attempts=task.limits.attempts,
+        max_output_tokens=task.limits.max_output_tokens,
+        per_call=Bounds(deadline_s=task.limits.timeout_s),
         prices={f"{provider.name}:{provider.model}": task.price} if task.price else {},
         watch=told_steps(task),
     )
@@ -227,11 +227,11 @@ def _line(task: Task) -> tuple[Tape | None, Provider, bool]:
         seen = _recorded(recording, task.key.answers)
         seen.path = task.recording or recording  # named as the plan names it, wherever that is
         if not seen.takes_turns:
-            return seen, _replaying(recording, task.key.answers, task.model, task.base_url, task.bounds.timeout_s), True
+            return seen, _replaying(recording, task.key.answers, task.model, task.base_url, task.limits.timeout_s), True
     tape = Tape.open(recording, mode=task.mode, keep=True) if recording else None
     if tape is not None:
         tape.path = task.recording if task.mode == "replay" and task.recording else tape.path
-    opened = open_provider(task.model, base_url=task.base_url, timeout_s=task.bounds.timeout_s, tape=tape)
+    opened = open_provider(task.model, base_url=task.base_url, timeout_s=task.limits.timeout_s, tape=tape)
     return tape, opened, False
 
 

@@ -10,9 +10,9 @@ and the answer's schema is counted as input, as both providers do. The rules:
   cache mark; 4,096 for some models. OpenAI: in steps of 128.)
 - An entry is there once the first answer to it has begun: sections that are asked side by side do not serve each other.
 - The schema of the answer. OpenAI: "the structured output schema serves as a prefix to the system message". Anthropic:
-  another format makes another prefix. Each section and each repair has a schema of its own, so by these rules hardly
-  anything is served; the first column says so. The other columns say what would be served if the schema stood last, as
-  it does where it is said in words (`Request.native` false), and what a mark after the design so far would add.
+  another format makes another prefix. Each section and each repair has a schema of its own, so by these rules
+  hardly anything is served; the first column says so. The other columns say what is served with
+  `response_format="text"`, where the schema is said in words, behind everything else.
 """
 
 from __future__ import annotations
@@ -81,15 +81,11 @@ def is_there(earlier: Asked, later: Asked) -> bool:
 Served = Callable[[Asked, Asked], int]
 
 
-def by_marks(last: int) -> Served:
-    """Anthropic: the tokens up to the last of the marks that both have (`last` more texts than are marked today)."""
-
-    def served(asked: Asked, earlier: Asked) -> int:
-        end = max((n for n, mark in enumerate(asked.marked) if mark), default=-1) + 1 + last
-        prefix = asked.texts[:end]
-        return estimate_tokens("".join(prefix)) if prefix == earlier.texts[:end] else 0
-
-    return served
+def by_marks(asked: Asked, earlier: Asked) -> int:
+    """Anthropic: the tokens up to the mark, if both have the same up to there."""
+    end = max((n for n, mark in enumerate(asked.marked) if mark), default=-1) + 1
+    prefix = asked.texts[:end]
+    return estimate_tokens("".join(prefix)) if prefix == earlier.texts[:end] else 0
 
 
 def by_letters(asked: Asked, earlier: Asked) -> int:
@@ -135,11 +131,11 @@ def main() -> None:
         prefixes = {one.texts[: max(n for n, mark in enumerate(one.marked) if mark) + 1] for one in asked}
         if len(prefixes) != 1 or any(sum(one.marked) > 4 for one in asked):
             failed.append(f"{path.name}: {len(prefixes)} different prefixes are marked")
-        sent = max(share(asked, behind_schema(by_marks(0))), share(asked, behind_schema(by_letters)))
-        figures = (sent, share(asked, by_marks(0)), share(asked, by_letters))
+        sent = max(share(asked, behind_schema(by_marks)), share(asked, behind_schema(by_letters)))
+        figures = (sent, share(asked, by_marks), share(asked, by_letters))
         sizes = (len(asked), sum(one.tokens for one in asked), estimate_tokens("".join(next(iter(prefixes)))))
         table.add_row(f"{case}, {family}", *(f"{size:,}" for size in sizes), *(f"{figure:.0%}" for figure in figures))
-    Console(width=110).print(table, "as sent: by the documented rule for schemas. *: if the schema stood last.")
+    Console(width=110).print(table, "as sent: by the documented rule for schemas. *: with response_format='text'.")
     if failed:
         sys.exit("\n".join(failed))
 

@@ -430,7 +430,8 @@ def shown(rows: Sequence[Row], sizes: dict[str, list[int]], *, markdown: bool) -
     table = Screen(*columns)
     for line in lines:
         table.add_row(*line)
-    Console(width=150).print(table)
+    if lines:
+        Console(width=150).print(table)
     print("\n".join(grown))
 
 

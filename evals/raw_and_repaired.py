@@ -16,7 +16,7 @@ import httpx2
 import openai
 from pydantic import ValidationError
 from record_authored import CASES
-from record_model import FOLDER, MODEL, MOST_TOKENS, SERVER, START
+from record_model import FOLDER, MODEL, SERVER, START, most_tokens
 
 from dbprompt import AskError, Brief, Client, TruncatedError
 from dbprompt.providers.tape import Tape
@@ -70,7 +70,7 @@ def _replayed(case: str, section: str, path: Path, attempts: int) -> int | None:
     """The errors that are left after so many repairs; None if no answer came."""
     from answers import design
 
-    most = MOST_TOKENS[section]
+    most = most_tokens(case, section)
     with Client(
         f"openai:{MODEL}", base_url=SERVER, recording=path, attempts=attempts, max_output_tokens=most
     ) as client:

@@ -82,7 +82,7 @@ def test_the_models_stream_gives_its_items_one_by_one() -> None:
         brief, start = Brief.load(CASES[case]), design(case, *START[section])
         seen: list[str] = []
         told = {"sections": [section], "start": start, "check_items": False}  # a replay does not wait for checks
-        with client(tape, section) as asking, asking.stream_design(brief, **told) as stream:
+        with client(tape, case, section) as asking, asking.stream_design(brief, **told) as stream:
             for event in stream:
                 if isinstance(event, ItemDone):
                     assert event.value is not None

@@ -6,16 +6,15 @@ import asyncio
 import json
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from answers import answer, design
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import INVALID_SPAN, SpanKind, StatusCode, get_current_span, get_tracer
+from spans import Seen, values
 
 from dbprompt import (
     AsyncClient,
@@ -41,33 +40,6 @@ JOB: dict[str, Any] = {"start": design("marketplace", "selection", "schema"), "s
 NO_CHECKS = "dbprompt.jobs.design.design_checks"
 
 
-class Seen:
-    """What an exporter was given."""
-
-    def __init__(self) -> None:
-        self.exporter = InMemorySpanExporter()
-        self.provider = TracerProvider()
-        self.provider.add_span_processor(SimpleSpanProcessor(self.exporter))
-
-    @property
-    def spans(self) -> Sequence[ReadableSpan]:
-        """All that are over."""
-        return self.exporter.get_finished_spans()
-
-    def named(self, start: str) -> list[ReadableSpan]:
-        """Those whose names begin so, in the order of their ends."""
-        return [span for span in self.spans if span.name.startswith(start)]
-
-    def tree(self) -> dict[str, list[str]]:
-        """The names of all spans, by the name of their parents."""
-        names = {span.context.span_id: span.name for span in self.spans if span.context}
-        tree: dict[str, list[str]] = {}
-        for span in self.spans:
-            parent = names[span.parent.span_id] if span.parent else ""
-            tree.setdefault(parent, []).append(span.name)
-        return {parent: sorted(children) for parent, children in tree.items()}
-
-
 @pytest.fixture
 def seen() -> Seen:
     """An exporter in memory."""
@@ -78,11 +50,6 @@ def seen() -> Seen:
 def no_checks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Designs whose sections are not proven: that takes an engine, and seconds."""
     monkeypatch.setattr(NO_CHECKS, lambda *_, **__: ())
-
-
-def values(span: ReadableSpan) -> dict[str, Any]:
-    """The attributes of a span."""
-    return dict(span.attributes or {})
 
 
 def wave_tree() -> dict[str, list[str]]:

@@ -9,7 +9,9 @@ import time
 
 import pytest
 from calls_wiring import GOOD, AsyncOnline, Online, Watch, aline, ask, line
+from pydantic import BaseModel
 
+from dbprompt import Client
 from dbprompt.calls.bounds import Bounds
 from dbprompt.calls.retry import RetryPolicy, Wait
 from dbprompt.errors import (
@@ -21,7 +23,7 @@ from dbprompt.errors import (
     RequestError,
     ServerError,
 )
-from dbprompt.messages import Reply, Request, Usage
+from dbprompt.messages import Message, Reply, Request, Role, Usage
 from dbprompt.providers import AsyncScriptedProvider, ScriptedProvider
 from dbprompt.providers.base import time_left
 from dbprompt.providers.scripted import Line
@@ -147,6 +149,26 @@ def test_a_refused_schema_is_said_in_words() -> None:
     assert second.messages[:-1] == first.messages
     assert '"tables"' in second.messages[-1].text
     assert reply.usage.requests == 2
+
+
+def test_a_schema_is_said_in_words_by_wish() -> None:
+    """From the first request on, to the models that it is said of, and only once, whatever else comes."""
+
+    class Named(BaseModel):
+        names: list[str]
+
+    busy, refusal = ServerError("busy"), RequestError("refused the request (400): json_schema", status=400)
+    provider = ScriptedProvider([busy, refusal])
+    with (
+        Client(provider, response_format="text") as client,
+        pytest.raises(RequestError),
+    ):
+        client.run([Message(Role.USER, "Which tables?")], output=Named)
+    for asked in provider.requests:
+        assert not asked.native and [message.text.count("JSON Schema") for message in asked.messages] == [0, 1]
+    assert len(provider.requests) == 2
+    with pytest.raises(ValueError, match="response_format is 'xml': say one of 'json_schema', 'json_object', 'text'"):
+        Client(provider, response_format="xml")  # type: ignore[arg-type]
 
 
 def test_any_other_refusal_is_final() -> None:

@@ -16,8 +16,9 @@ from typing import Any
 
 import pytest
 from batch_stub import KEY, KINDS, QUICK, BatchStub, Word, client, is_repair, little_prompt, no_shouting, word_of
+from spans import Seen, values
 
-from dbprompt import Answer, AskError, AsyncClient, Client, OutputError, Price, RequestError, ScriptedProvider
+from dbprompt import Answer, AskError, AsyncClient, Brief, Client, OutputError, Price, RequestError, ScriptedProvider
 from dbprompt.batch import BatchWait, StillWaitingError
 from dbprompt.errors import AuthenticationError, ServerError
 
@@ -114,6 +115,47 @@ def test_a_users_mistake_is_not_asked_again(kind: str, stub: BatchStub, tmp_path
     # the refusal blames the schema, so the same is asked in words, once, and refused as well
     assert stub.sent() == [["tea", "milk"], ["milk"]]
     assert not any(name in body for name in ("output_config", "text", "response_format") for body in [_last(stub)])
+
+
+def test_a_schema_is_said_in_words_by_wish(kind: str, stub: BatchStub, tmp_path: Path) -> None:
+    """From the first request on, and in repairs: no request brings a schema of its own."""
+    with client(kind, stub.url, response_format="text") as asked:
+        batch = asked.batch(tmp_path / "state", policy=QUICK)
+        ends = batch.run(little_prompt(tmp_path), [{"SAID": "TEA"}], output=Word, checks=[no_shouting])
+    assert words(ends) == ["tea"] and len(stub.batches) == 2
+    bodies = [body for batch in stub.batches for body in batch.requests.values()]
+    assert not any(name in body for name in ("output_config", "text", "response_format") for body in bodies)
+    assert all("JSON Schema" in json.dumps(body) for body in bodies)
+
+
+def test_a_batch_is_one_tree_of_spans(kind: str, stub: BatchStub, tmp_path: Path) -> None:
+    """Jobs below the batch, requests and checks below their jobs; an answer that an earlier start kept is seen too."""
+    stub.fate = lambda body, batch: "expired" if word_of(body) == "milk" and batch == 0 else "succeeded"
+    job = "invoke_workflow dbprompt.run"
+    for chats, errors in (4, ["ServerError"]), (3, []):
+        seen = Seen()
+        with client(kind, stub.url, telemetry=seen.provider) as asked:
+            batch = asked.batch(tmp_path / "state", policy=QUICK)
+            said = [{"SAID": "TEA"}, {"SAID": "milk"}]
+            batch.run(little_prompt(tmp_path), said, output=Word, checks=[no_shouting])
+        (chat,) = {span.name for span in seen.named("chat")}
+        tree = {"": ["invoke_workflow dbprompt.batch"], "invoke_workflow dbprompt.batch": [job] * 2}
+        assert seen.tree() == tree | {job: [*[chat] * chats, *["check answer"] * 3]}
+        assert [why for span in seen.named("chat") if (why := values(span).get("error.type"))] == errors
+        whole = values(seen.named("invoke_workflow dbprompt.batch")[0])
+        assert whole["dbprompt.usage.requests"] == chats
+
+
+def test_sections_of_a_design_in_a_batch_are_seen(kind: str, stub: BatchStub, tmp_path: Path) -> None:
+    """Each section has a span, which ends with it and says why it was given up."""
+    seen, stub.answer = Seen(), lambda _: "{}"
+    shop = Brief.load(Path(__file__).parents[2] / "examples/marketplace.yaml")
+    with client(kind, stub.url, telemetry=seen.provider, attempts=1) as asked:
+        (end,) = asked.batch(tmp_path / "state", policy=QUICK).design([shop], sections=["selection"])
+    assert isinstance(end, AskError)
+    (section,) = seen.named("section ")
+    assert section.name == "section selection" and values(section)["dbprompt.usage.requests"] == 2
+    assert values(section)["error.type"]
 
 
 def _last(stub: BatchStub) -> dict[str, Any]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from threading import Event
@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, TypeVar
 from pydantic import BaseModel
 
 from dbprompt.batch.base import BatchPolicy, BatchWait, Ended, OnWait, StillWaitingError
-from dbprompt.batch.base_course import Course
+from dbprompt.batch.base_course import Course, Waves
 from dbprompt.batch.base_folder import BatchFolder, open_folder
 from dbprompt.batch.line import BatchLine
 from dbprompt.batch.rounds import drive_rounds
-from dbprompt.batch.waves import ask_courses, design_courses, design_waves, lanes
+from dbprompt.batch.waves import ask_waves, design_waves, lanes
 from dbprompt.brief import Brief
 from dbprompt.calls.prices import Price
-from dbprompt.calls.trace import Trace
+from dbprompt.calls.seeing import Seeing
 from dbprompt.drivers import Watch
 from dbprompt.errors import AskError
 from dbprompt.jobs.ask import Answer, AnswerCheck, AskJob
@@ -72,9 +72,9 @@ class BatchOptions:
         watch: is told the section and each step.
         on_wait: is told of each wait.
         tape: in mode `record`, keeps each exchange as if it had been a call by itself.
-        trace: whether every request and answer is kept with the result.
+        seeing: makes what a job, or all of them, show of themselves.
+        in_words: whether schemas are said in words.
         price: what the model costs in a batch; None if nobody told.
-        keys: are blotted out of what is kept.
     """
 
     open_api: Callable[[], BatchApi]
@@ -86,9 +86,9 @@ class BatchOptions:
     watch: Watch | None = None
     on_wait: OnWait | None = None
     tape: Tape | None = None
-    trace: bool = True
+    seeing: Callable[[], Seeing] = Seeing
+    in_words: bool = False
     price: Price | None = None
-    keys: tuple[str, ...] = field(default=(), repr=False)
 
 
 class Batch:
@@ -164,10 +164,12 @@ class Batch:
         known = load_prompt(prompt) if isinstance(prompt, str) else prompt
         asked, left_out, wanted = tuple(sections) if sections is not None else None, tuple(ignore), tuple(briefs)
 
-        def courses(folder: BatchFolder) -> list[Course[Result]]:
+        def courses(folder: BatchFolder, seen: Callable[[], Seeing]) -> Iterator[Course[Result]]:
             day = folder.as_of(as_of)
-            jobs = [
-                DesignJob.of(
+            # Which lane is whose depends on the briefs alone, so that a list may grow between two starts.
+            for brief, lane in zip(wanted, lanes(brief.model_dump_json() for brief in wanted), strict=True):
+                seeing = seen()
+                job = DesignJob.of(
                     known,
                     brief,
                     variables=variables,
@@ -178,11 +180,8 @@ class Batch:
                     ignore=left_out,
                     severity=severity,
                 )
-                for brief in wanted
-            ]
-            for job in jobs:
-                job.trace = self._trace()
-            return design_courses(jobs, wanted, self._options.watch, self._options.keys)
+                job.trace = seeing.trace
+                yield self._course(design_waves(job, seeing), lane, seeing)
 
         return self._drive(courses, stop)
 
@@ -195,20 +194,26 @@ class Batch:
         stop: Event | None,
     ) -> list[Answer[T] | AskError]:
         known, kept = load_prompt(prompt) if isinstance(prompt, str) else prompt, tuple(checks)
-        options, settings = self._options, self._options.settings
+        settings = self._options.settings
         jobs = [AskJob.of(known, filled, output=output, checks=kept, settings=settings) for filled in variables]
-        return self._drive(
-            lambda _: ask_courses(jobs, options.watch, [self._trace() for _ in jobs], options.keys), stop
-        )
 
-    def _trace(self) -> Trace | None:
-        return Trace() if self._options.trace else None
+        def courses(_: BatchFolder, seen: Callable[[], Seeing]) -> Iterator[Course[Answer[T]]]:
+            for job, lane in zip(jobs, lanes(repr(job.messages) for job in jobs), strict=True):
+                seeing = seen()
+                yield self._course(ask_waves(job, seeing), lane, seeing)
 
-    def _drive(self, courses: Callable[[BatchFolder], Sequence[Course[R]]], stop: Event | None) -> list[R | AskError]:
-        told = self._options
-        with closing(told.open_api()) as api, open_folder(told.folder) as folder:
+        return self._drive(courses, stop)
+
+    def _course(self, waves: Waves[R], lane: str, seeing: Seeing) -> Course[R]:
+        return Course(waves, lane, self._options.watch, seeing, self._options.in_words)
+
+    def _drive(
+        self, courses: Callable[[BatchFolder, Callable[[], Seeing]], Iterator[Course[R]]], stop: Event | None
+    ) -> list[R | AskError]:
+        told, whole = self._options, self._options.seeing()
+        with closing(told.open_api()) as api, open_folder(told.folder) as folder, whole.job("batch"):
             return drive_batches(
-                courses(folder),
+                list(courses(folder, lambda: told.seeing().below(whole))),
                 api,
                 folder,
                 policy=told.policy,

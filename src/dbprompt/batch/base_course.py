@@ -10,8 +10,9 @@ from typing import Any, Generic, TypeAlias, TypeVar, assert_never
 from pydantic import BaseModel
 
 from dbprompt.batch.base import Ended
+from dbprompt.calls.exchange import error_type
 from dbprompt.calls.in_words import in_words, refuses_schema
-from dbprompt.calls.trace import Trace
+from dbprompt.calls.seeing import Opened, Seeing
 from dbprompt.drivers import Watch, tell
 from dbprompt.errors import AskError, ProviderError
 from dbprompt.evidence import Report
@@ -35,6 +36,7 @@ class Talk(Generic[T]):
     Args:
         session: the conversation.
         check: judges its candidates.
+        seen: ends with it.
         end: how it ended; None until it has.
         request: what it waits for; None if it waits for nothing.
         since: when it began to.
@@ -42,6 +44,7 @@ class Talk(Generic[T]):
 
     session: Session[T]
     check: Callable[[Candidate[T]], Report]
+    seen: Opened | None = None
     end: SessionEnd[T] | None = None
     request: Request | None = None
     since: datetime = field(default_factory=lambda: datetime.now(UTC))
@@ -74,14 +77,19 @@ class Talk(Generic[T]):
             self._failed += 1
             self._ask(request)
         elif ended.retryable:
-            self.end = type(ended)(f"{ended} Gave up: {attempts} batches.", status=ended.status)
+            self._over(type(ended)(f"{ended} Gave up: {attempts} batches.", status=ended.status))
         else:
             # One error can stand for a whole batch, and each job puts its own `partial` into it. Not by copy(): with
             # tblib, which Dask brings, two copies share their attributes.
-            self.end = type(ended)(str(ended), status=ended.status, retry_after=ended.retry_after)
+            self._over(type(ended)(str(ended), status=ended.status, retry_after=ended.retry_after))
 
     def _ask(self, request: Request) -> None:
         self.request, self.since = request, datetime.now(UTC)
+
+    def _over(self, end: SessionEnd[T]) -> None:
+        self.end = end
+        if self.seen is not None:
+            self.seen.close("" if isinstance(end, Done) else end.reason if isinstance(end, GaveUp) else error_type(end))
 
     def _go(self, step: Step[T], watch: Watch | None) -> None:
         while True:
@@ -93,7 +101,7 @@ class Talk(Generic[T]):
                 case Check(candidate=candidate):
                     step = self.session.checked(self.check(candidate))
                 case Done() | GaveUp():
-                    self.end = step
+                    self._over(step)
                     return
                 case _:
                     assert_never(step)
@@ -107,16 +115,16 @@ class Course(Generic[R]):
         waves: the job.
         lane: tells it apart from another job that asks the same.
         watch: is told the section and each step.
-        trace: takes in each request and what came of it.
-        keys: are blotted out of it.
+        seeing: is told each request and what came of it.
+        in_words: whether its schemas are said in words.
         end: its result, or why there is none; None until then.
     """
 
     waves: Waves[R]
     lane: str
     watch: Watch | None = None
-    trace: Trace | None = None
-    keys: tuple[str, ...] = ()
+    seeing: Seeing = field(default_factory=Seeing)
+    in_words: bool = False
     end: R | AskError | None = None
     _talks: Sequence[Talk[Any]] = field(default=())
 
@@ -138,16 +146,22 @@ class Course(Generic[R]):
             return ()
         return self._talks
 
+    def begin(self, talk: Talk[Any]) -> None:
+        """Goes on to what the talk asks first."""
+        talk.begin(self.watch)
+        self._put(talk)
+
     def take(self, talk: Talk[Any], ended: Ended, attempts: int, asked: str) -> None:
         """Hands an answer of `asked` to the talk that waits for it."""
-        if self.trace is not None and talk.request is not None:
-            self.trace.add(
-                talk.request,
-                ended,
-                asked=asked,
-                attempt=talk.attempt,
-                started_at=talk.since,
-                seconds=None,
-                keys=self.keys,
-            )
+        if talk.request is not None:
+            self.seeing.collected(talk.request, ended, asked=asked, attempt=talk.attempt, since=talk.since)
         talk.take(ended, attempts=attempts, watch=self.watch)
+        self._put(talk)
+
+    def close(self) -> None:
+        """Ends what is still seen of it."""
+        self.waves.close()
+
+    def _put(self, talk: Talk[Any]) -> None:
+        if self.in_words and talk.request is not None:
+            talk.request = in_words(talk.request)

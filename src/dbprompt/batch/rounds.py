@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import Any, TypeVar
 
 from dbprompt.batch.base import Ended, Pending
@@ -41,10 +42,12 @@ def drive_rounds(
         EngineError: an engine failed by itself; it would fail for every job.
     """
     told: set[int] = set()
-    with ThreadPoolExecutor(workers, thread_name_prefix="dbprompt") as pool:
+    with ExitStack() as seen, ThreadPoolExecutor(workers, thread_name_prefix="dbprompt") as pool:
+        for course in courses:
+            seen.callback(course.close)
         while True:
             begun = [(course, talk) for course in courses for talk in course.next_wave()]
-            list(pool.map(lambda pair: pair[1].begin(pair[0].watch), begun))
+            list(pool.map(lambda pair: pair[0].begin(pair[1]), begun))
             for at, course in enumerate(courses):
                 if course.end is not None and at not in told:
                     told.add(at)

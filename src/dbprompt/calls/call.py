@@ -42,11 +42,13 @@ class Aim(Generic[P]):
         provider: asks it.
         price: what it costs; None if nobody told.
         pace: how fast it may be asked; None if there is nothing to keep to.
+        in_words: whether it is told the schema in words from the start.
     """
 
     provider: P
     price: Price | None = None
     pace: Pace | None = None
+    in_words: bool = False
 
     @property
     def name(self) -> str:
@@ -125,6 +127,8 @@ class Asking:
 
     def _answered(self, model: int, request: Request) -> Steps[Reply]:
         """One model's answer; with the schema in words, if its API refuses the schema itself."""
+        if self.aims[model].in_words:
+            request = in_words(request)
         try:
             return (yield from self._tried(model, request))
         except (RequestError, NoRecordingError) as refusal:

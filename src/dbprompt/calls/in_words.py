@@ -1,4 +1,4 @@
-"""The way out when an API refuses the schema itself: the same question with the schema in words.
+"""The same question with the schema in words: by wish, or as the way out when an API refuses the schema itself.
 
 Providers compile a schema to a grammar, and refuse one that grows too large ("The compiled grammar is too large") with
 limits that are not documented. The answer is judged against the schema here in any case.
@@ -30,7 +30,9 @@ def refuses_schema(error: Exception, request: Request, *, offline: bool) -> bool
 
 
 def in_words(request: Request) -> Request:
-    """The request with its schema as the last thing that is said, and none for the provider."""
+    """The request with its schema as the last thing that is said, and none for the provider; if it is not so yet."""
+    if not request.native:
+        return request
     schema = json.dumps(request.output.schema, ensure_ascii=False, separators=(",", ":"))
     said = f"Answer with one JSON object, without a code fence, that fits this JSON Schema:\n{schema}"
     return replace(request, messages=(*request.messages, Message(Role.USER, said)), native=False)

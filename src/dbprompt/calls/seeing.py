@@ -115,6 +115,29 @@ class Seeing:
         """
         return Sent(self, request, asked, attempt, waited_s, streamed, failed)
 
+    def collected(
+        self, request: Request, end: Reply | ProviderError, *, asked: str, attempt: int, since: datetime
+    ) -> None:
+        """A request of a batch came to its end. When the provider worked on it, nobody knows.
+
+        Args:
+            request: what was sent.
+            end: its answer, or why there is none.
+            asked: to whom, as `provider:model`.
+            attempt: number of this request among those for the same answer, from 1.
+            since: when it was handed in.
+        """
+        how = end.stop.value if isinstance(end, Reply) else _named(end)
+        _log.debug("%s: a batch of %s ended it (%s)", _about(request), asked, how)
+        if self._spans is not None:
+            above = self._above(request.origin.section)
+            under = above.span if above else None
+            self._spans.ended(self._spans.request(request, asked=asked, attempt=attempt, under=under, since=since), end)
+            if above is not None:
+                above.spend(end.usage if isinstance(end, Reply) else UNCOUNTED)
+        if self.trace is not None:
+            self.trace.add(request, end, asked=asked, attempt=attempt, started_at=since, seconds=None, keys=self._keys)
+
     def waits(self, seconds: float, why: Exception | None = None) -> None:
         """A wait begins: before the next try, or without a reason until limits and bounds have room again."""
         level = logging.INFO if why is not None or seconds >= _LONG_S else logging.DEBUG
@@ -272,10 +295,15 @@ class Opened:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """It is over."""
-        if self.span is not None:
+        self.close(self._reason if error is None else error_type(error))
+
+    def close(self, reason: str = "") -> None:
+        """It is over, if it was not before: well, or for a reason."""
+        span, self.span = self.span, None
+        if span is not None:
             if self._usage:
-                self.span.set(usage_values(sum(self._usage, Usage())))
-            self.span.end(self._reason if error is None else error_type(error))
+                span.set(usage_values(sum(self._usage, Usage())))
+            span.end(reason)
 
 
 def _about(request: Request) -> str:

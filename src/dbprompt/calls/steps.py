@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator, Sequence
 from contextlib import aclosing, closing
 from dataclasses import dataclass
 from typing import TypeAlias, TypeVar, cast
@@ -13,7 +13,7 @@ from typing import TypeAlias, TypeVar, cast
 from dbprompt.calls.bounds import Meter
 from dbprompt.errors import ConnectionFailedError, DeadlineError
 from dbprompt.messages import Reply, Request
-from dbprompt.providers.base import AsyncProvider, Provider, before
+from dbprompt.providers.base import AsyncProvider, AsyncStreamingProvider, Provider, StreamingProvider, before
 from dbprompt.providers.base_halt import pause
 
 __all__ = ["Begun", "Call", "Pause", "Send", "afollow", "afollow_stream", "follow", "follow_stream"]
@@ -168,13 +168,12 @@ async def afollow_stream(
 def _pieces(provider: Provider, step: Send) -> Generator[str | Reply, None, None]:
     """The pieces and the reply; of a provider that does not stream, the reply alone."""
     end = time.monotonic() + step.within_s
-    stream = getattr(provider, "stream", None)
-    if stream is None:
+    if not isinstance(provider, StreamingProvider):
         with before(end):
             reply = provider.send(step.request)
         yield reply
         return
-    pieces: Iterator[str | Reply] = stream(step.request)
+    pieces = provider.stream(step.request)
     try:
         while True:
             with before(end):  # not around the yield: what the reader does with a piece is not part of the request
@@ -192,13 +191,12 @@ def _pieces(provider: Provider, step: Send) -> Generator[str | Reply, None, None
 
 async def _apieces(provider: AsyncProvider, step: Send) -> AsyncGenerator[str | Reply, None]:
     end = time.monotonic() + step.within_s
-    stream = getattr(provider, "stream", None)
-    if stream is None:
+    if not isinstance(provider, AsyncStreamingProvider):
         with before(end):
             reply = await _in_time(provider.send(step.request), step, provider, end)
         yield reply
         return
-    pieces: AsyncIterator[str | Reply] = stream(step.request)
+    pieces = provider.stream(step.request)
     alarm = _Alarm(end)
     try:
         while True:

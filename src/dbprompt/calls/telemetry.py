@@ -10,6 +10,7 @@ import json
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, ParamSpec, TypeAlias, TypeVar
 
 from dbprompt.calls.exchange import blotted, error_type
@@ -144,6 +145,7 @@ class Spans:
         under: SpanHandle | None = None,
         current: bool = True,
         client: bool = False,
+        since: datetime | None = None,
     ) -> SpanHandle:
         """Begins a span.
 
@@ -154,22 +156,24 @@ class Spans:
             current: whether what runs from here to its end is below it. Not so for what is left and entered again,
                 such as a stream.
             client: whether it is a call to somebody else.
+            since: when it began, if not now.
         """
-        begun = self._begun(name, values, under, client)
+        begun = self._begun(name, values, under, client, since)
         if begun is None:
             return SpanHandle(None, under.context if under is not None else None, current=False)
         return SpanHandle(*begun, current=current)
 
     @_quietly
     def _begun(
-        self, name: str, values: Mapping[str, Value], under: SpanHandle | None, client: bool
+        self, name: str, values: Mapping[str, Value], under: SpanHandle | None, client: bool, since: datetime | None
     ) -> tuple[Span, Context]:
         from opentelemetry.context import get_current
         from opentelemetry.trace import SpanKind, set_span_in_context
 
         parent = under.context if under is not None and under.context is not None else get_current()
         kind = SpanKind.CLIENT if client else SpanKind.INTERNAL
-        span = self._tracer.start_span(name, parent, kind, values)
+        began_ns = None if since is None else int(since.timestamp() * 1e9)
+        span = self._tracer.start_span(name, parent, kind, values, start_time=began_ns)
         return span, set_span_in_context(span, parent)
 
     def request(
@@ -178,11 +182,12 @@ class Spans:
         *,
         asked: str,
         attempt: int,
-        waited_s: float,
-        streamed: bool,
         under: SpanHandle | None,
+        waited_s: float = 0.0,
+        streamed: bool = False,
+        since: datetime | None = None,
     ) -> SpanHandle:
-        """Begins the span of one request: `chat MODEL`."""
+        """Begins the span of one request: `chat MODEL`; of a batch, where it was handed in earlier."""
         provider, _, model = asked.partition(":")
         origin = request.origin
         values: dict[str, Value] = {
@@ -203,7 +208,8 @@ class Spans:
             values["dbprompt.waited_s"] = waited_s
         if self._content:
             values |= _asked_content(request.messages, self._keys)
-        return self.begin(f"chat {model}", values, under=under, current=not streamed, client=True)
+        current = not streamed and since is None
+        return self.begin(f"chat {model}", values, under=under, current=current, client=True, since=since)
 
     def ended(self, span: SpanHandle, end: Reply | BaseException) -> None:
         """Ends the span of a request."""

@@ -8,7 +8,7 @@ from dataclasses import KW_ONLY, dataclass, field
 from datetime import date
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Generic, Literal, TypeAlias, TypeVar, get_args
 
 from pydantic import BaseModel
 
@@ -57,7 +57,7 @@ class Model:
         base_url: another server.
         api_key: by default taken from ANTHROPIC_API_KEY or OPENAI_API_KEY.
         temperature: as the client says if not given.
-        response_format: what a compatible server takes; found out by asking if not given.
+        response_format: as the client says if not given.
         effort: as the client says if not given.
         sdk: a client of the API's SDK that you made.
     """
@@ -84,7 +84,8 @@ class _Client(Generic[P]):
         sdk: a client of the API's SDK that you made (Bedrock, Vertex, Azure, a proxy); in a list as `base_url`.
         timeout_s: seconds that a server may be silent within one request.
         temperature: the API's own default if not given.
-        response_format: what a compatible server takes; found out by asking if not given.
+        response_format: what a compatible server takes; found out by asking if not given. "text", for any model: the
+            schema is said in words, behind everything that requests have in common, which a provider's cache serves.
         effort: how much a model that reasons shall think, in its API's own words.
         attempts: repair rounds a section.
         side_by_side: sections that do not need each other and are asked for at the same time.
@@ -154,16 +155,17 @@ class _Client(Generic[P]):
         return tuple(how(one) if isinstance(one, str) else one for one in told)
 
     def _aim(self, model: Model | P, account: str) -> Aim[P]:
+        text = self._format(model) == "text"
         if not isinstance(model, Model):
             price = self.prices.get(f"{model.name}:{model.model}")
-            return Aim(model, price, None if model.offline else pace_of(model, limits=self.limits))
+            pace = None if model.offline else pace_of(model, limits=self.limits)
+            return Aim(model, price, pace, in_words=text)
         provider = self._opened(model)
         shipped = model.base_url is None and model.sdk is None and not _elsewhere(model)
         price = price_of(model.name, self.prices, shipped=shipped)
         price = price or price_of(f"{provider.name}:{provider.model}", self.prices, shipped=False)
-        return Aim(
-            provider, price, None if provider.offline else pace_of(provider, account=account, limits=self.limits)
-        )
+        pace = None if provider.offline else pace_of(provider, account=account, limits=self.limits)
+        return Aim(provider, price, pace, in_words=text)
 
     def _opened(self, model: Model) -> P:
         raise NotImplementedError
@@ -171,16 +173,23 @@ class _Client(Generic[P]):
     def _told(self, model: Model) -> Options:
         """What a provider is opened with."""
         temperature = self.temperature if model.temperature is None else model.temperature
+        form = self._format(model)
         return Options(
             base_url=model.base_url,
             api_key=model.api_key,
             timeout_s=self.timeout_s,
             temperature=temperature,
-            response_format=model.response_format or self.response_format,
+            response_format=None if form == "text" else form,
             effort=model.effort or self.effort,
             sdk=model.sdk,
             tape=self._tape,
         )
+
+    def _format(self, model: Model | P) -> ResponseFormat | None:
+        told = (isinstance(model, Model) and model.response_format) or self.response_format
+        if told is not None and told not in (known := get_args(ResponseFormat)):
+            raise ValueError(f"response_format is {told!r}: say one of {', '.join(map(repr, known))}, or leave it out")
+        return told
 
     def _opened_tape(self) -> Tape | None:
         if self.recording is None:
@@ -264,9 +273,9 @@ class _Client(Generic[P]):
             watch=self.watch,
             on_wait=on_wait,
             tape=self._tape,
-            trace=self.trace,
+            seeing=self._seeing,
+            in_words=self._aims[0].in_words,
             price=price.in_a_batch() if price else None,
-            keys=self._keys,
         )
 
 

@@ -16,6 +16,7 @@ from dbprompt.batch import (
     drive_batches,
     open_folder,
 )
+from dbprompt.calls.seeing import Seeing
 from dbprompt.calls.trace import Trace
 from dbprompt.errors import AskError, VariableError
 from dbprompt.evals.base import RunError
@@ -109,5 +110,6 @@ def _begun(task: Task, provenance: str, lane: str, keys: tuple[str, ...]) -> _Ca
         provenance=provenance,
         as_of=task.as_of,
     )
-    job.trace = Trace()
-    return _Case(task, Course(design_waves(job), f"{task.key.case}.{lane}", told_steps(task), job.trace, keys))
+    seeing = Seeing(Trace(), keys=keys)
+    job.trace = seeing.trace
+    return _Case(task, Course(design_waves(job, seeing), f"{task.key.case}.{lane}", told_steps(task), seeing))

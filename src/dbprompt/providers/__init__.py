@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, TypedDict, TypeVar, Unpack
 
 from dbprompt.errors import AuthenticationError, MissingExtraError, RequestError, UnknownModelError
-from dbprompt.providers.base import AsyncProvider, Effort, Provider, ResponseFormat, Settings
+from dbprompt.providers.base import AsyncProvider, Effort, Provider, ResponseFormat, SchemaForm, Settings
 from dbprompt.providers.base_api import Api
 from dbprompt.providers.scripted import AsyncScriptedProvider, ScriptedProvider
 
@@ -31,6 +31,7 @@ __all__ = [
     "Options",
     "Provider",
     "ResponseFormat",
+    "SchemaForm",
     "ScriptedProvider",
     "Settings",
     "open_async_provider",
@@ -81,7 +82,7 @@ class Options(TypedDict, total=False):
     timeout_s: float
     tape: Tape | None
     temperature: float | None
-    response_format: ResponseFormat | None
+    response_format: SchemaForm | None
     effort: Effort | None
     sdk: object | None
 

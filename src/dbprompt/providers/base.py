@@ -19,6 +19,7 @@ __all__ = [
     "OncePerSchema",
     "Provider",
     "ResponseFormat",
+    "SchemaForm",
     "Sending",
     "Settings",
     "StreamingProvider",
@@ -33,7 +34,10 @@ __all__ = [
     "without_keys",
 ]
 
-ResponseFormat: TypeAlias = Literal["json_schema", "json_object"]
+SchemaForm: TypeAlias = Literal["json_schema", "json_object"]
+"""How an answer's schema is sent to a compatible server."""
+ResponseFormat: TypeAlias = Literal["json_schema", "json_object", "text"]
+"""The same, or not as a schema at all: it is said in words then, to any model."""
 Effort: TypeAlias = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 """All words that an API knows; not every model takes each."""
 
@@ -120,7 +124,7 @@ class Settings:
     base_url: str | None = None
     timeout_s: float = 600.0
     temperature: float | None = None
-    response_format: ResponseFormat | None = None
+    response_format: SchemaForm | None = None
     effort: Effort | None = None
     sdk: object | None = field(default=None, repr=False)
     offline: bool = False

@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias
 
 from dbprompt.errors import NoRecordingError, ProviderError
 from dbprompt.messages import Reply, Usage
-from dbprompt.providers.base import ResponseFormat
+from dbprompt.providers.base import SchemaForm
 
 __all__ = ["Attempt", "Learned", "Refusal", "Setting", "Ways"]
 
@@ -40,7 +40,7 @@ class Ways:
         stream_usage: whether a stream is asked to tell its usage.
     """
 
-    form: ResponseFormat = "json_schema"
+    form: SchemaForm = "json_schema"
     temperature: bool = True
     thinking: bool = True
     new_limit: bool = False

@@ -10,7 +10,7 @@ from openai.types.chat import ChatCompletionMessageParam
 
 from dbprompt.errors import ConnectionFailedError, ServerError
 from dbprompt.messages import Json, RateLimits, Reply, Request, Role, StopReason, Usage
-from dbprompt.providers.base import Effort, OncePerSchema, ResponseFormat, Settings
+from dbprompt.providers.base import Effort, OncePerSchema, SchemaForm, Settings
 from dbprompt.providers.base_api import Api
 from dbprompt.providers.base_bodies import Body, Fault, count, part, parts, words
 from dbprompt.providers.base_openai import ERRORS, AsyncOpenAISdkProvider, OpenAISdkProvider
@@ -48,7 +48,7 @@ def encode(
 ) -> ChatParams:
     """The request as chat completions: `max_tokens`, which all servers know, and temperature 0 unless told."""
     schema = _prepared(request.output)
-    formats: dict[ResponseFormat, dict[str, object]] = {
+    formats: dict[SchemaForm, dict[str, object]] = {
         "json_schema": {
             "type": "json_schema",
             "json_schema": {"name": request.output.name, "strict": True, "schema": schema},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import json
 import os
@@ -18,11 +19,15 @@ from typing import Any
 import pytest
 from batch_stub import KEY, QUICK, BatchStub
 from eval_cases import GOOD, answering, small_suite, suite_run
+from rich.console import Console
 
 from dbprompt import Brief, Client, RequestError, Result
+from dbprompt.batch import BatchWait
 from dbprompt.calls.trace import Trace
+from dbprompt.cli.eval_progress import EvalProgress
 from dbprompt.errors import AuthenticationError
 from dbprompt.evals import Run, RunError, run_suite
+from dbprompt.evals.runner import Progress
 from dbprompt.providers import ScriptedProvider
 
 
@@ -68,6 +73,27 @@ def test_a_batched_run_is_scored_as_a_live_one(stub: BatchStub, tmp_path: Path) 
     traces = [Trace.from_json(run.case_file(one, "trace.json") or "") for one in run.outcomes]
     assert sorted(map(len, traces)) == [1, 1, 2]
     assert "asked in batches" in run.outcomes[0].provenance
+
+
+def test_the_wait_is_shown(stub: BatchStub, tmp_path: Path) -> None:
+    """A terminal says what is waited for and when it is looked at again; what the last look met, if it failed."""
+    stub.busy = 3
+    screen = Console(file=io.StringIO(), force_terminal=True, width=120)
+    seen: list[Progress] = []
+    with EvalProgress(screen) as shown:
+
+        def watch(progress: Progress) -> None:
+            seen.append(progress)
+            shown.watch(progress)
+
+        batched(stub, tmp_path, "a", "b", watch=watch)
+        waits = [one for one in seen if one.waits is not None]
+        assert len(waits) == 3 and waits[0].waits == BatchWait(2, 1, 0.01)
+        shown.watch(Progress(1, 2, waits=BatchWait(1, 1, 3600, AuthenticationError("who?"))))
+        time.sleep(0.3)  # the line is drawn a few times a second
+    text = screen.file.getvalue()  # type: ignore[attr-defined]
+    assert "1 of 2 cases" in text
+    assert "1 request in 1 batch; looks again in 60 min (AuthenticationError at the last look)" in text
 
 
 @pytest.mark.parametrize("finished", [0, 1])

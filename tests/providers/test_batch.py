@@ -63,16 +63,22 @@ def test_many_are_asked_in_few_batches(kind: str, stub: BatchStub, tmp_path: Pat
 
 
 def test_a_batch_asks_what_a_call_asks(kind: str, stub: BatchStub, tmp_path: Path) -> None:
-    """The exchanges of a batch are recorded as calls: replayed one by one, they give the same answers."""
+    """The exchanges of a batch are recorded as calls: replayed one by one or as a batch, they give the same answers."""
     with client(kind, stub.url, recording=tmp_path / "tape.json", mode="record") as asked:
         batch = asked.batch(tmp_path / "state", policy=QUICK)
         made = batch.run(little_prompt(tmp_path), [{"SAID": "TEA"}], output=Word, checks=[no_shouting])
     assert KEY not in (tmp_path / "tape.json").read_text()
     with client(kind, stub.url, recording=tmp_path / "tape.json") as replaying:
         again = replaying.run(little_prompt(tmp_path), {"SAID": "TEA"}, output=Word, checks=[no_shouting])
-        with pytest.raises(ValueError, match="replay it with design"):
-            replaying.batch(tmp_path / "state")
     assert made == [again]
+    with client(kind, stub.url, recording=tmp_path / "tape.json") as replaying:
+        batch = replaying.batch(tmp_path / "again")
+        ends = batch.run(
+            little_prompt(tmp_path), [{"SAID": "TEA"}, {"SAID": "milk"}], output=Word, checks=[no_shouting]
+        )
+    assert words(ends) == ["tea", "NoRecordingError"]
+    assert isinstance(ends[0], Answer) and ends[0].usage.requests == 2 and len(ends[0].trace or ()) == 2
+    assert not [file for file in (tmp_path / "again").iterdir() if file.is_dir()]  # nothing was handed in
 
 
 def test_a_wait_grows_and_hands_nothing_in(kind: str, stub: BatchStub, tmp_path: Path) -> None:

@@ -18,9 +18,10 @@ from provider_wiring import KEY, ORIGIN, SCHEMA, Handler, ask
 
 from dbprompt.calls.line import Aim, Line
 from dbprompt.errors import NoRecordingError, RecordingError, ServerError
-from dbprompt.messages import OutputSchema, Request
+from dbprompt.messages import OutputSchema, Reply, Request
 from dbprompt.providers import AsyncProvider, Provider, open_async_provider, open_provider
 from dbprompt.providers.authored import authored_transport
+from dbprompt.providers.base import AsyncStreamingProvider, StreamingProvider
 from dbprompt.providers.base_cassette import key_of
 from dbprompt.providers.tape import Tape
 
@@ -46,6 +47,12 @@ def opened(model: str, tape: Tape) -> Provider:
     """A provider over this tape; a key is at hand only where it could be needed."""
     base = BASE if model == LOCAL else None
     return open_provider(model, tape=tape, base_url=base, api_key=None if tape.mode == "replay" else KEY)
+
+
+def streaming(provider: Provider) -> StreamingProvider:
+    """The provider, which can stream."""
+    assert isinstance(provider, StreamingProvider)
+    return provider
 
 
 def opened_async(model: str, tape: Tape) -> AsyncProvider:
@@ -75,6 +82,34 @@ def test_record_then_replay(tmp_path: Path, no_network: None, model: str, tokens
     assert opened(model, replay).send(request) == first
     assert asyncio.run(opened_async(model, replay).send(request)) == first
     assert first.text == '{"ä": 1}' and first.usage.output_tokens == 3
+
+
+@pytest.mark.parametrize("model", [CLAUDE, GPT, LOCAL])
+@pytest.mark.parametrize("recorded", ["whole", "streamed"])
+def test_what_was_recorded_answers_whole_and_streamed(
+    tmp_path: Path, no_network: None, model: str, recorded: str
+) -> None:
+    """One recording serves both ways of asking; where neither is in it, the error is about what was asked for."""
+    text = json.dumps({"said": "Möbel, " * 20})
+    tape = Tape.open(tmp_path / "t.json", mode="record", provenance="authored", inner=authored_transport([text]))
+    asked = streaming(opened(model, tape))
+    first = asked.send(ask()) if recorded == "whole" else list(asked.stream(ask()))[-1]
+    replay = streaming(opened(model, Tape.open(tmp_path / "t.json")))
+    *pieces, last = replay.stream(ask())
+    assert replay.send(ask()) == last == first
+    assert len(pieces) > 5 and "".join(map(str, pieces)) == text
+
+    async def awaited() -> list[str | Reply]:
+        provider = opened_async(model, Tape.open(tmp_path / "t.json"))
+        assert isinstance(provider, AsyncStreamingProvider)
+        return [*[piece async for piece in provider.stream(ask())], await provider.send(ask())]
+
+    assert asyncio.run(awaited()) == [*pieces, last, last]
+    with pytest.raises(NoRecordingError) as whole:
+        replay.send(ask("Other."))
+    with pytest.raises(NoRecordingError) as streamed:
+        list(replay.stream(ask("Other.")))
+    assert "the conversation changed (first at" in str(whole.value) and str(whole.value) == str(streamed.value)
 
 
 def test_async_recording_is_the_same_file(tmp_path: Path) -> None:

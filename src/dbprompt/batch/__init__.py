@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from pydantic import BaseModel
 
 from dbprompt.batch.base import BatchPolicy, BatchWait, Ended, OnWait, StillWaitingError
 from dbprompt.batch.base_course import Course, Waves
 from dbprompt.batch.base_folder import BatchFolder, open_folder
-from dbprompt.batch.line import BatchLine
-from dbprompt.batch.rounds import drive_rounds
+from dbprompt.batch.replayed import ReplayedLine
+from dbprompt.batch.rounds import drive_batches, drive_rounds
 from dbprompt.batch.waves import ask_waves, design_waves, lanes
 from dbprompt.brief import Brief
 from dbprompt.calls.prices import Price
@@ -30,6 +29,7 @@ from dbprompt.jobs.base import DEFAULT_PROMPT, JobSettings
 from dbprompt.jobs.design import DesignJob
 from dbprompt.library import load_prompt
 from dbprompt.prompts.prompt import Prompt
+from dbprompt.providers import Provider
 from dbprompt.providers.base_batch import BatchApi
 from dbprompt.result import Result
 from dbprompt.sections import SectionName
@@ -57,6 +57,9 @@ __all__ = [
 R = TypeVar("R")
 T = TypeVar("T", bound=BaseModel)
 
+_Courses: TypeAlias = "Callable[[BatchFolder, Callable[[], Seeing]], Iterator[Course[R]]]"
+"""Begins the jobs, each with what it shows of itself."""
+
 
 @dataclass(frozen=True, slots=True)
 class BatchOptions:
@@ -64,6 +67,7 @@ class BatchOptions:
 
     Args:
         open_api: opens the model's batch API.
+        replay: opens what answers from a recording instead; None if there is none to answer.
         folder: where the state stands.
         settings: bounds of a job.
         provenance: where answers come from.
@@ -83,6 +87,7 @@ class BatchOptions:
     provenance: str
     policy: BatchPolicy
     workers: int
+    replay: Callable[[], Provider] | None = None
     watch: Watch | None = None
     on_wait: OnWait | None = None
     tape: Tape | None = None
@@ -207,13 +212,15 @@ class Batch:
     def _course(self, waves: Waves[R], lane: str, seeing: Seeing) -> Course[R]:
         return Course(waves, lane, self._options.watch, seeing, self._options.in_words)
 
-    def _drive(
-        self, courses: Callable[[BatchFolder, Callable[[], Seeing]], Iterator[Course[R]]], stop: Event | None
-    ) -> list[R | AskError]:
-        told, whole = self._options, self._options.seeing()
-        with closing(told.open_api()) as api, open_folder(told.folder) as folder, whole.job("batch"):
+    def _drive(self, courses: _Courses[R], stop: Event | None) -> list[R | AskError]:
+        told = self._options
+        if told.replay is not None:
+            with closing(told.replay()) as provider, self._begun(courses) as (_, begun):
+                line, asked = ReplayedLine(provider, told.price), f"{provider.name}:{provider.model}"
+                return drive_rounds(begun, line.ask, asked=asked, attempts=told.policy.attempts, workers=told.workers)
+        with closing(told.open_api()) as api, self._begun(courses) as (folder, begun):
             return drive_batches(
-                list(courses(folder, lambda: told.seeing().below(whole))),
+                begun,
                 api,
                 folder,
                 policy=told.policy,
@@ -223,6 +230,13 @@ class Batch:
                 on_wait=told.on_wait,
                 price=told.price,
             )
+
+    @contextmanager
+    def _begun(self, courses: _Courses[R]) -> Iterator[tuple[BatchFolder, list[Course[R]]]]:
+        """The folder, and the jobs that are seen below this batch."""
+        told, whole = self._options, self._options.seeing()
+        with open_folder(told.folder) as folder, whole.job("batch"):
+            yield folder, list(courses(folder, lambda: told.seeing().below(whole)))
 
 
 class AsyncBatch:
@@ -264,50 +278,3 @@ class AsyncBatch:
             return await asyncio.to_thread(self._batch._run, prompt, variables, output, checks, stop)
         finally:
             stop.set()
-
-
-def drive_batches(
-    courses: Sequence[Course[R]],
-    api: BatchApi,
-    folder: BatchFolder,
-    *,
-    policy: BatchPolicy | None = None,
-    workers: int = 4,
-    tape: Tape | None = None,
-    stop: Event | None = None,
-    on_wait: OnWait | None = None,
-    on_end: Callable[[int, R | AskError], None] | None = None,
-    price: Price | None = None,
-) -> list[R | AskError]:
-    """Runs jobs to their ends through a batch API, and gives these in order.
-
-    Args:
-        courses: the jobs.
-        api: who answers.
-        folder: where the state stands.
-        policy: bounds.
-        workers: how many checks run at the same time.
-        tape: in mode `record`, keeps each exchange as if it had been a call by itself.
-        stop: once set, nothing more is handed in or waited for.
-        on_wait: is told of each wait.
-        on_end: is told of each job as it ends, by its number in `courses`.
-        price: what the model costs in a batch; None if nobody told.
-
-    Raises:
-        EngineError: an engine failed by itself.
-        OutputError: the folder cannot be written.
-    """
-    bounds = policy or BatchPolicy()
-    halt = stop or Event()
-    line = BatchLine(
-        api,
-        folder,
-        bounds,
-        sleep=time.sleep if stop is None else halt.wait,
-        stopped=halt.is_set,
-        on_wait=on_wait,
-        tape=tape,
-        price=price,
-    )
-    asked = f"{api.name}:{api.model}"
-    return drive_rounds(courses, line.ask, asked=asked, attempts=bounds.attempts, workers=workers, on_end=on_end)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from dbprompt.errors import DeadlineError, ProviderError
+from dbprompt.errors import DeadlineError, NoRecordingError, ProviderError
 from dbprompt.messages import Reply, Request
 
 __all__ = ["BatchPolicy", "BatchWait", "Ended", "OnWait", "Pending", "StillWaitingError"]
@@ -74,7 +74,7 @@ class Pending:
     turn: int
 
 
-Ended: TypeAlias = "Reply | ProviderError"
+Ended: TypeAlias = "Reply | ProviderError | NoRecordingError"
 
 
 class StillWaitingError(DeadlineError):

@@ -14,7 +14,7 @@ from dbprompt.calls.exchange import error_type
 from dbprompt.calls.in_words import in_words, refuses_schema
 from dbprompt.calls.seeing import Opened, Seeing
 from dbprompt.drivers import Watch, tell
-from dbprompt.errors import AskError, ProviderError
+from dbprompt.errors import AskError, NoRecordingError, ProviderError
 from dbprompt.evidence import Report
 from dbprompt.messages import Reply, Request, Usage
 from dbprompt.session import Ask, Candidate, Check, Done, GaveUp, Session, Step
@@ -24,7 +24,7 @@ __all__ = ["Course", "SessionEnd", "Talk", "Waves"]
 T = TypeVar("T", bound=BaseModel)
 R = TypeVar("R")
 
-SessionEnd: TypeAlias = "Done[T] | GaveUp[T] | ProviderError"
+SessionEnd: TypeAlias = "Done[T] | GaveUp[T] | ProviderError | NoRecordingError"
 Waves: TypeAlias = "Generator[Sequence[Talk[Any]], None, R]"
 """A job as the driver sees it: talks that go side by side, then the next ones; at last its result, or an `AskError`."""
 
@@ -70,6 +70,8 @@ class Talk(Generic[T]):
             spent = ended.usage + Usage(requests=others, cost_usd=cost)
             self._failed = self._refused = 0
             self._go(self.session.replied(replace(ended, usage=spent)), watch)
+        elif isinstance(ended, NoRecordingError):
+            self._over(ended)
         elif refuses_schema(ended, request, offline=False):
             self._refused += 1
             self._ask(in_words(request))

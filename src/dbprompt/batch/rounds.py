@@ -5,18 +5,74 @@ Every rule of a conversation is in its session, every rule of a job's order in t
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from typing import Any, TypeVar
+from threading import Event
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from dbprompt.batch.base import Ended, Pending
+from dbprompt.batch.base import BatchPolicy, Ended, OnWait, Pending
 from dbprompt.batch.base_course import Course, Talk
+from dbprompt.batch.base_folder import BatchFolder
+from dbprompt.batch.line import BatchLine
+from dbprompt.calls.prices import Price
 from dbprompt.errors import AskError
+from dbprompt.providers.base_batch import BatchApi
 
-__all__ = ["drive_rounds"]
+if TYPE_CHECKING:
+    from dbprompt.providers.tape import Tape
+
+__all__ = ["drive_batches", "drive_rounds"]
 
 R = TypeVar("R")
+
+
+def drive_batches(
+    courses: Sequence[Course[R]],
+    api: BatchApi,
+    folder: BatchFolder,
+    *,
+    policy: BatchPolicy | None = None,
+    workers: int = 4,
+    tape: Tape | None = None,
+    stop: Event | None = None,
+    on_wait: OnWait | None = None,
+    on_end: Callable[[int, R | AskError], None] | None = None,
+    price: Price | None = None,
+) -> list[R | AskError]:
+    """Runs jobs to their ends through a batch API, and gives these in order.
+
+    Args:
+        courses: the jobs.
+        api: who answers.
+        folder: where the state stands.
+        policy: bounds.
+        workers: how many checks run at the same time.
+        tape: in mode `record`, keeps each exchange as if it had been a call by itself.
+        stop: once set, nothing more is handed in or waited for.
+        on_wait: is told of each wait.
+        on_end: is told of each job as it ends, by its number in `courses`.
+        price: what the model costs in a batch; None if nobody told.
+
+    Raises:
+        EngineError: an engine failed by itself.
+        OutputError: the folder cannot be written.
+    """
+    bounds = policy or BatchPolicy()
+    halt = stop or Event()
+    line = BatchLine(
+        api,
+        folder,
+        bounds,
+        sleep=time.sleep if stop is None else halt.wait,
+        stopped=halt.is_set,
+        on_wait=on_wait,
+        tape=tape,
+        price=price,
+    )
+    asked = f"{api.name}:{api.model}"
+    return drive_rounds(courses, line.ask, asked=asked, attempts=bounds.attempts, workers=workers, on_end=on_end)
 
 
 def drive_rounds(

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from dbprompt.batch.base_course import SessionEnd, Talk, Waves
 from dbprompt.calls.seeing import Seeing
-from dbprompt.errors import ProviderError
+from dbprompt.errors import NoRecordingError, ProviderError
 from dbprompt.jobs.ask import Answer, AskJob
 from dbprompt.jobs.design import DesignJob
 from dbprompt.result import Result
@@ -54,7 +54,7 @@ def ask_waves(job: AskJob[T], seeing: Seeing) -> Waves[Answer[T]]:
         talk = Talk(job.session(), seeing.checking("", job.check))
         yield [talk]
         end = _end(talk)
-        if isinstance(end, ProviderError):
+        if isinstance(end, ProviderError | NoRecordingError):
             raise job.unfinished(end, talk.session, seeing.trace)
         return job.finish(talk.session, end, seeing.trace)
 

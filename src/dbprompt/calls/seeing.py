@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 from dbprompt.calls.exchange import UNCOUNTED, error_type
 from dbprompt.calls.telemetry import SpanHandle, Spans, Value, usage_values
 from dbprompt.calls.trace import Trace
-from dbprompt.errors import AuthenticationError, ProviderError, QuotaError, UnknownModelError
+from dbprompt.errors import AskError, AuthenticationError, ProviderError, QuotaError, UnknownModelError
 from dbprompt.messages import Reply, Request, Usage
 
 if TYPE_CHECKING:
@@ -115,9 +115,7 @@ class Seeing:
         """
         return Sent(self, request, asked, attempt, waited_s, streamed, failed)
 
-    def collected(
-        self, request: Request, end: Reply | ProviderError, *, asked: str, attempt: int, since: datetime
-    ) -> None:
+    def collected(self, request: Request, end: Reply | AskError, *, asked: str, attempt: int, since: datetime) -> None:
         """A request of a batch came to its end. When the provider worked on it, nobody knows.
 
         Args:

@@ -84,9 +84,20 @@ def run_(
 ) -> None:
     """Runs a suite; start it again after a kill and it goes on. Exit code 3 if a recording did not fit."""
     options = _options(
-        prompt, model, base_url, repeat, section, replay, record, live, attempts, max_output_tokens, timeout, price
+        prompt,
+        model,
+        base_url,
+        repeat,
+        section,
+        replay,
+        record,
+        live,
+        batch,
+        attempts,
+        max_output_tokens,
+        timeout,
+        price,
     )
-    options["batch"] = batch
     run = _run(suite, case, options, out, workers, again, retry_failed, scheduler)
     from dbprompt.evals.report_terminal import print_run
 
@@ -127,6 +138,7 @@ def check(
     replay: Replay = None,
     record: Record = None,
     live: Live = False,
+    batch: Batch = False,
     out: Out = None,
     workers: Workers = 2,
     again: Again = False,
@@ -146,7 +158,19 @@ def check(
 
     base = load_run(baseline) if baseline else None
     options = _options(
-        prompt, model, base_url, repeat, section, replay, record, live, attempts, max_output_tokens, timeout, price
+        prompt,
+        model,
+        base_url,
+        repeat,
+        section,
+        replay,
+        record,
+        live,
+        batch,
+        attempts,
+        max_output_tokens,
+        timeout,
+        price,
     )
     run = _run(suite, case, options, out, workers, again, retry_failed)
     judged = judge(run, baseline=base, max_regression=max_regression, min_score=min_score)
@@ -194,6 +218,7 @@ def _options(
     replay: list[Path] | None,
     record: Path | None,
     live: bool,
+    batch: bool,
     attempts: int,
     max_output_tokens: int,
     timeout: float,
@@ -211,6 +236,7 @@ def _options(
         "replay": replay or (),
         "record": record,
         "live": live,
+        "batch": batch,
         "limits": CaseLimits(attempts, max_output_tokens, timeout),
         "prices": prices(price),
     }

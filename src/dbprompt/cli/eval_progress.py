@@ -9,6 +9,7 @@ from typing import Self
 from rich.console import Console
 from rich.markup import escape
 
+from dbprompt.batch import BatchWait
 from dbprompt.evals.runner import Progress
 
 __all__ = ["EvalProgress"]
@@ -40,10 +41,11 @@ class EvalProgress:
                 one = progress.last
                 said = f"{one.score:.2f}" if one.state == "answered" else "[red]failed[/]"
                 self._screen.print(f"{head}: {escape(one.key.label)} {said}", highlight=False)
-            elif not progress.running:
+            elif not progress.running and progress.waits is None:
                 self._screen.print(f"{head} are there already" if progress.done else head, highlight=False)
             if self._screen.is_terminal:
-                self._status.update(f"{head}  [dim]{escape('; '.join(progress.running))}[/]")
+                doing = "; ".join(progress.running) if progress.waits is None else _waiting(progress.waits)
+                self._status.update(f"{head}  [dim]{escape(doing)}[/]")
 
 
 def _left(progress: Progress) -> str:
@@ -51,6 +53,13 @@ def _left(progress: Progress) -> str:
     if seconds is None or progress.done >= progress.total:
         return ""
     return f", {_duration(seconds)} left"
+
+
+def _waiting(wait: BatchWait) -> str:
+    asked = "1 request" if wait.requests == 1 else f"{wait.requests} requests"
+    batches = "1 batch" if wait.batches == 1 else f"{wait.batches} batches"
+    why = "" if wait.error is None else f" ({type(wait.error).__name__} at the last look)"
+    return f"{asked} in {batches}; looks again in {_duration(wait.seconds).removeprefix('about ')}{why}"
 
 
 def _duration(seconds: float) -> str:

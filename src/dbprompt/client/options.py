@@ -27,7 +27,15 @@ from dbprompt.jobs.base import JobSettings
 from dbprompt.library import load_prompt
 from dbprompt.messages import Message, RateLimits
 from dbprompt.prompts.prompt import Prompt
-from dbprompt.providers import AsyncProvider, Options, Provider, ResponseFormat, open_batch_api, settings_of
+from dbprompt.providers import (
+    AsyncProvider,
+    Options,
+    Provider,
+    ResponseFormat,
+    open_batch_api,
+    open_provider,
+    settings_of,
+)
 from dbprompt.providers.base import Effort, keys_of
 from dbprompt.sections import DatabaseDesign, SectionName
 
@@ -258,13 +266,12 @@ class _Client(Generic[P]):
         first = self._models[0]
         if len(self._models) > 1 or not isinstance(first, Model):
             raise TypeError(f"a batch asks one anthropic:MODEL or openai:MODEL, not a provider of your own ({self!r})")
-        if self._tape is not None and self._tape.mode == "replay":
-            raise ValueError("a recording answers at once: replay it with design() or run(), not in a batch")
         if self.per_job != Bounds() or self.per_call.of_spending:
             raise ValueError("bounds hold calls that are asked at once, not batches: say BatchPolicy(deadline_s=...)")
-        price = self._aims[0].price
+        price, replays = self._aims[0].price, self._tape is not None and self._tape.mode == "replay"
         return BatchOptions(
             open_api=partial(open_batch_api, first.name, **self._told(first)),
+            replay=partial(open_provider, first.name, **self._told(first)) if replays else None,
             folder=Path(folder),
             settings=self._settings(),
             provenance=self.provenance,

@@ -18,7 +18,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TypedDict, Unpack
 
-from dbprompt.batch import BatchPolicy
+from dbprompt.batch import BatchPolicy, BatchWait
 from dbprompt.calls.prices import Price
 from dbprompt.evals.base import RunError, write_whole
 from dbprompt.evals.batch import attempt_batched
@@ -48,6 +48,7 @@ class Progress:
         running: what is being done now, case by case.
         seconds_left: at the pace so far; None before the first case is done.
         last: the case that was finished just now.
+        waits: the wait for batches that begins now; None if there is something to do.
     """
 
     done: int
@@ -55,6 +56,7 @@ class Progress:
     running: tuple[str, ...] = ()
     seconds_left: float | None = None
     last: Outcome | None = None
+    waits: BatchWait | None = None
 
 
 RunWatch = Callable[[Progress], None]
@@ -221,7 +223,9 @@ def _in_batches(
     asked_before = Counter(one.key for one in read_lines(folder)[0])
     anew = len(list(folder.glob("results.*.jsonl")))
     state = folder / (f"batch.{anew}" if anew else "batch")
-    attempt_batched(tasks, state, asked_before=asked_before, keep=keep, workers=workers, policy=policy)
+    attempt_batched(
+        tasks, state, asked_before=asked_before, keep=keep, workers=workers, policy=policy, on_wait=pace.waits
+    )
 
 
 def _told(task: Task, pace: _Pace, executor: Executor | None) -> Task:
@@ -268,12 +272,16 @@ class _Pace:
             self._done_here += outcome is not None
             self.say(outcome)
 
-    def say(self, last: Outcome | None = None) -> None:
+    def waits(self, wait: BatchWait) -> None:
+        with self._lock:
+            self.say(waits=wait)
+
+    def say(self, last: Outcome | None = None, waits: BatchWait | None = None) -> None:
         if self.watch is None:
             return
         spent = time.monotonic() - self._began
         left = spent / self._done_here * (self.total - self.done) if self._done_here else None
-        self.watch(Progress(self.done, self.total, tuple(self._running.values()), left, last))
+        self.watch(Progress(self.done, self.total, tuple(self._running.values()), left, last, waits))
 
 
 @dataclass(frozen=True, slots=True)

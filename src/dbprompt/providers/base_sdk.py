@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
-from contextlib import aclosing
+from contextlib import aclosing, contextmanager
 from typing import ClassVar, TypeVar, cast
 
 import httpx2
 
 from dbprompt.errors import NoRecordingError, ProviderError
 from dbprompt.messages import RateLimits, Reply, Request
-from dbprompt.providers.base import Settings
+from dbprompt.providers.base import Settings, in_pieces
 from dbprompt.providers.base_bodies import Body, read
 from dbprompt.providers.base_errors import ErrorTable, carrying, mapped
 from dbprompt.providers.base_http import async_http_client, http_client
@@ -78,6 +78,15 @@ def own_client(sdk: object, like: type[C], *, api: str, plain: type, awaited: ty
     raise TypeError(f"sdk is {name}, which has no such `{api}` as {like.__module__.split('.')[0]}.{like.__name__} has.")
 
 
+@contextmanager
+def _instead_of(nothing: NoRecordingError) -> Iterator[None]:
+    """What else a recording may hold: if it does not, that which was asked for is missing."""
+    try:
+        yield
+    except NoRecordingError:
+        raise nothing from None
+
+
 class SdkProvider(Dialect, ABC):
     """A model behind an SDK, asked from plain code. What is asked and answered is the `Dialect`'s."""
 
@@ -106,7 +115,15 @@ class SdkProvider(Dialect, ABC):
         """The events of a body that is not plain server-sent events, as the SDK decodes them."""
 
     def send(self, request: Request) -> Reply:
-        """Ask once; once more for each thing that the server turns out not to take."""
+        """Ask once; once more for each thing that the server turns out not to take. A recorded stream answers too."""
+        try:
+            return self._sent(request)
+        except NoRecordingError as nothing:
+            with _instead_of(nothing):
+                (reply,) = [piece for piece in self.stream(request) if isinstance(piece, Reply)]
+                return reply
+
+    def _sent(self, request: Request) -> Reply:
         attempt = self._learned.attempt(native=request.native)
         while True:
             try:
@@ -126,9 +143,16 @@ class SdkProvider(Dialect, ABC):
         return reply
 
     def stream(self, request: Request) -> Iterator[str | Reply]:
-        """The same, with the pieces of the text as they arrive before the reply."""
+        """The same, with the pieces of the text as they arrive before the reply; of a recorded answer, made here."""
         attempt = self._learned.attempt(streamed=True, native=request.native)
-        response = self._opened(request, attempt)
+        try:
+            response = self._opened(request, attempt)
+        except NoRecordingError as nothing:
+            with _instead_of(nothing):
+                reply = self._sent(request)
+            yield from in_pieces(reply.text)
+            yield reply
+            return
         with attempt.counting(), mapped(self.name, self._settings, self.errors):
             for piece in self._listen(response):
                 yield piece if isinstance(piece, str) else attempt.taken(piece)
@@ -173,7 +197,15 @@ class AsyncSdkProvider(Dialect, ABC):
     def _events(self, response: httpx2.Response) -> AsyncIterable[object]: ...
 
     async def send(self, request: Request) -> Reply:
-        """Ask once; once more for each thing that the server turns out not to take."""
+        """Ask once; once more for each thing that the server turns out not to take. A recorded stream answers too."""
+        try:
+            return await self._sent(request)
+        except NoRecordingError as nothing:
+            with _instead_of(nothing):
+                (reply,) = [piece async for piece in self.stream(request) if isinstance(piece, Reply)]
+                return reply
+
+    async def _sent(self, request: Request) -> Reply:
         attempt = self._learned.attempt(native=request.native)
         while True:
             try:
@@ -194,9 +226,17 @@ class AsyncSdkProvider(Dialect, ABC):
         return reply
 
     async def stream(self, request: Request) -> AsyncIterator[str | Reply]:
-        """The same, with the pieces of the text as they arrive before the reply."""
+        """The same, with the pieces of the text as they arrive before the reply; of a recorded answer, made here."""
         attempt = self._learned.attempt(streamed=True, native=request.native)
-        response = await self._opened(request, attempt)
+        try:
+            response = await self._opened(request, attempt)
+        except NoRecordingError as nothing:
+            with _instead_of(nothing):
+                reply = await self._sent(request)
+            for text in in_pieces(reply.text):
+                yield text
+            yield reply
+            return
         with attempt.counting(), mapped(self.name, self._settings, self.errors):
             async with aclosing(alisten(response, self.listener(), self._events)) as pieces:
                 async for piece in pieces:

@@ -203,6 +203,8 @@ def test_a_check_says_what_it_says_and_no_more(check: str, kinds: str) -> None:
         ),
         (["ALTER TABLE orders ALTER COLUMN a TYPE bigint"], "table_rewrite"),
         (["ALTER TABLE orders ADD COLUMN a uuid DEFAULT gen_random_uuid()"], "table_rewrite"),
+        (["ALTER TABLE orders ADD COLUMN a bigint GENERATED ALWAYS AS IDENTITY"], "table_rewrite"),
+        (["ALTER TABLE orders ADD COLUMN a bigserial"], "table_rewrite"),
         (["ALTER TABLE orders ADD COLUMN a timestamptz DEFAULT now()"], ""),
         (["ALTER TABLE orders DROP COLUMN a"], "drop_without_deprecation"),
         (["DROP TABLE orders"], "drop_without_deprecation"),

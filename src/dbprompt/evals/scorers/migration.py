@@ -21,6 +21,8 @@ __all__ = ["SCORERS", "Reading"]
 _VOLATILE = {
     "clock_timestamp", "gen_random_uuid", "nextval", "random", "timeofday", "uuid_generate_v4", "uuidv4", "uuidv7",
 }  # fmt: skip
+_FILLED = {"CONSTR_GENERATED", "CONSTR_IDENTITY"}
+_SERIAL = {"smallserial", "serial", "bigserial", "serial2", "serial4", "serial8"}
 
 
 @dataclass
@@ -95,8 +97,10 @@ class Reading:
             self.does.add("table_rewrite")
         elif kind == "AT_AddColumn" and definition is not None:
             called = {function_name(call) for call in find(definition, "FuncCall")}
-            stored = any(one.text("contype") == "CONSTR_GENERATED" for one in find(definition, "Constraint"))
-            if stored or called & _VOLATILE:
+            stored = any(one.text("contype") in _FILLED for one in find(definition, "Constraint"))
+            kind_of = definition.node("typeName")
+            numbered = kind_of is not None and words(kind_of.nodes("names"))[-1] in _SERIAL
+            if stored or numbered or called & _VOLATILE:
                 self.does.add("table_rewrite")
         elif kind == "AT_AddConstraint" and definition is not None:
             self._constraint(definition, table)

@@ -63,6 +63,14 @@ def test_a_written_design_can_be_gone_on_from(dbprompt, tmp_path: Path) -> None:
     assert "asked" not in out.split("Evidence")[0].replace("asked for again", "")
 
 
+def test_a_recording_is_streamed(dbprompt) -> None:
+    """`--stream` shows each item of a recorded answer, wrong ones too; sections are given with a comma or often."""
+    code, out, _ = dbprompt("design", BRIEF, "--replay", TAPE, "--stream", "--sections", "selection,schema")
+    assert code == 0
+    assert "/options/0 postgresql" in out and "/tables/3 orders" in out and "✗ /tables/5 payments" in out
+    assert "repair 1" in out and "queries" not in out.split("Evidence")[0].split("answers replayed")[1]
+
+
 def test_a_section_is_asked_again(dbprompt, tmp_path: Path) -> None:
     """`--again` asks for the section though it is there and right, and for nothing else; the rest is kept as it is."""
     right = design("marketplace", "selection", "schema")

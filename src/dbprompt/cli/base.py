@@ -21,7 +21,18 @@ if TYPE_CHECKING:
 
     from dbprompt.calls.prices import Price
 
-__all__ = ["Ignored", "Prices", "Severities", "console", "exit_code", "levels", "prices", "read_sql"]
+__all__ = [
+    "Ignored",
+    "Prices",
+    "Sections",
+    "Severities",
+    "console",
+    "exit_code",
+    "levels",
+    "listed",
+    "prices",
+    "read_sql",
+]
 
 Ignored: TypeAlias = Annotated[
     list[str] | None,
@@ -37,6 +48,19 @@ Prices: TypeAlias = Annotated[
         "--price", help="MODEL=INPUT,OUTPUT in US dollars a million tokens, before the shipped list; may be given often"
     ),
 ]
+
+Sections: TypeAlias = Annotated[
+    list[str] | None, typer.Option("--section", "--sections", help="only these, with commas or given often")
+]
+
+
+def listed(given: list[str] | None) -> list[str] | None:
+    """The names that an option holds, which may be given with commas or often; None if it was not given.
+
+    >>> listed(["schema, indexes", "queries"])
+    ['schema', 'indexes', 'queries']
+    """
+    return [name.strip() for one in given for name in one.split(",") if name.strip()] if given else None
 
 
 def prices(given: list[str] | None) -> dict[str, Price]:

@@ -10,7 +10,7 @@ import typer
 
 from dbprompt.brief import Brief
 from dbprompt.calls.bounds import Bounds
-from dbprompt.cli.base import Ignored, Prices, Severities, console, levels, prices
+from dbprompt.cli.base import Ignored, Prices, Sections, Severities, console, levels, listed, prices
 from dbprompt.cli.progress import Progress
 from dbprompt.cli.show import print_result
 from dbprompt.client import DEFAULT_PROMPT, Client
@@ -35,7 +35,7 @@ def command(
     ] = None,
     base_url: Annotated[str | None, typer.Option(help="an OpenAI-compatible server for openai:MODEL")] = None,
     prompt: Annotated[str, typer.Option(help="the family that asks: name, name@version or a folder")] = DEFAULT_PROMPT,
-    section: Annotated[list[str] | None, typer.Option(help="only this section; may be given often")] = None,
+    section: Sections = None,
     start: Annotated[Path | None, typer.Option(help="a design.json to go on from; only what fails is asked")] = None,
     again: Annotated[bool, typer.Option("--again", help="ask for each --section anew, though START has it")] = False,
     out: Annotated[Path | None, typer.Option(help="write the design into this folder")] = None,
@@ -63,7 +63,8 @@ def command(
         check_folder(out)
     read = Brief.load(brief)
     family = load_prompt(prompt)
-    begun = _begun(start, section or () if again else ())
+    sections = listed(section)
+    begun = _begun(start, sections or () if again else ())
     screen = console()
     with Progress(screen) as progress:
         client = Client(
@@ -83,7 +84,7 @@ def command(
         try:
             with client:
                 options = Options(
-                    prompt=family, sections=section, start=begun, ignore=ignore or (), severity=levels(severity)
+                    prompt=family, sections=sections, start=begun, ignore=ignore or (), severity=levels(severity)
                 )
                 if stream:
                     with client.stream_design(read, **options) as told:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dbprompt.cli.base import Prices, console, prices
+from dbprompt.cli.base import Prices, Sections, console, listed, prices
 from dbprompt.client import DEFAULT_PROMPT
 
 if TYPE_CHECKING:
@@ -28,9 +28,6 @@ Prompt = Annotated[str, typer.Option(help="the family that asks: name, name@vers
 Model = Annotated[str, typer.Option(help="anthropic:MODEL or openai:MODEL; from the recordings if left out")]
 BaseUrl = Annotated[str | None, typer.Option(help="an OpenAI-compatible server for openai:MODEL")]
 Repeat = Annotated[int, typer.Option(min=1, help="how often each case is asked")]
-Sections = Annotated[
-    list[str] | None, typer.Option("--section", "--sections", help="only these, with commas or given often")
-]
 Cases = Annotated[list[str] | None, typer.Option("--case", help="only this case; may be given often")]
 Replay = Annotated[
     list[Path] | None,
@@ -226,13 +223,12 @@ def _options(
 ) -> PlanOptions:
     from dbprompt.evals import CaseLimits
 
-    named = [name.strip() for given in section or () for name in given.split(",") if name.strip()]
     return {
         "prompt": prompt,
         "model": model,
         "base_url": base_url,
         "repeat": repeat,
-        "sections": named or None,
+        "sections": listed(section),
         "replay": replay or (),
         "record": record,
         "live": live,

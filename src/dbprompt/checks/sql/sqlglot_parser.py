@@ -15,6 +15,8 @@ from functools import cache, lru_cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
+from dbprompt.checks.sql.nesting import UnreadableError, check_nesting, most_nodes
+
 if TYPE_CHECKING:
     from sqlglot import Parser, Tokenizer, exp
 
@@ -103,8 +105,8 @@ def _opinion(sql: str, dialect: str) -> Opinion:
         trees = _parse(sql, dialect)
     except SqlglotError as error:
         return Opinion(Said.REFUSED, _first_line(error))
-    except RecursionError:
-        return Opinion(Said.GAVE_UP, "it is nested too deeply to be read")
+    except UnreadableError as error:
+        return Opinion(Said.GAVE_UP, str(error))
     finally:
         _quiet.here.on = False
     trees = [tree for tree in trees if not isinstance(tree, exp.Semicolon)]
@@ -123,7 +125,7 @@ def trees(sql: str, dialect: str) -> tuple[exp.Expr, ...]:
     _quiet.here.on = True
     try:
         return tuple(_parse(sql, dialect))
-    except (SqlglotError, RecursionError):
+    except (SqlglotError, UnreadableError):
         return ()
     finally:
         _quiet.here.on = False
@@ -132,7 +134,13 @@ def trees(sql: str, dialect: str) -> tuple[exp.Expr, ...]:
 def _parse(sql: str, dialect: str) -> list[exp.Expr]:
     """The syntax trees, as `sqlglot.parse` has them. It makes a tokenizer and a parser for each text, which takes a
     third of its time: here a thread keeps a pair of them for each dialect.
+
+    Raises:
+        SqlglotError: it is refused.
+        UnreadableError: it is too deep to be read, or sqlglot breaks off over it.
     """
+    from sqlglot.errors import ParseError
+
     name = DIALECTS[dialect]
     kept: dict[str, tuple[Tokenizer, Parser]] = _kept.__dict__
     if name not in kept:
@@ -141,7 +149,19 @@ def _parse(sql: str, dialect: str) -> list[exp.Expr]:
         of = Dialect.get_or_raise(name)
         kept[name] = of.tokenizer(), of.parser()
     tokenizer, parser = kept[name]
-    return [tree for tree in parser.parse(tokenizer.tokenize(sql), sql) if tree is not None]
+    tokens = tokenizer.tokenize(sql)
+    check_nesting(tokens, parser.TYPE_TOKENS)
+    parser.max_nodes = most = most_nodes(tokens)
+    try:
+        return [tree for tree in parser.parse(tokens, sql) if tree is not None]
+    except ParseError as error:
+        if parser._node_count > most:  # nothing else tells this from a refusal
+            raise UnreadableError("it could be read in too many ways") from error
+        raise
+    except RecursionError as error:
+        raise UnreadableError("it is nested too deeply to be read") from error
+    except (TypeError, ValueError, AttributeError, LookupError, AssertionError) as error:  # mistakes of sqlglot's own
+        raise UnreadableError(f"sqlglot broke off over it ({type(error).__name__})") from error
 
 
 def split(sql: str, dialect: str) -> tuple[tuple[int, str], ...]:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Annotated
 
 import pytest
 from pydantic import BaseModel, Field
 
+from dbprompt.errors import RenderError
 from dbprompt.evidence import Finding, Report, Severity
 from dbprompt.messages import Message, Reply, Role, StopReason, Usage
+from dbprompt.patch import BrokenItem
 from dbprompt.sections import output_schema
-from dbprompt.session import Ask, Check, Done, GaveUp, Session
+from dbprompt.session import Ask, Check, Done, GaveUp, RepairMessages, Session
 
 
 class Item(BaseModel):
@@ -38,6 +41,18 @@ def session(attempts: int = 3) -> Session[Box]:
         ],
         attempts=attempts,
     )
+
+
+def narrow(most: int) -> RepairMessages:
+    """Repair messages of so many characters at most."""
+
+    def repair(items: Sequence[BrokenItem]) -> tuple[Message, ...]:
+        text = "".join(f"{item.key} {item.text} {item.findings[0].message} " for item in items)
+        if len(text) + sum(len(f.message) for item in items for f in item.findings[1:]) > most:
+            raise RenderError("it outgrew its cap")
+        return (Message(Role.USER, text + items[-1].findings[-1].message),)
+
+    return repair
 
 
 def reply(value: object, stop: StopReason = StopReason.COMPLETE) -> Reply:
@@ -234,6 +249,44 @@ def test_an_empty_addition_adds_nothing() -> None:
         assert isinstance(step, Check)
         assert step.candidate.value == Box.model_validate(GOOD)
         box.checked(wrong("/items"))
+
+
+def test_more_that_is_wrong_than_a_message_has_room_for() -> None:
+    """As many items as fit are asked for, and the last says that there is more; never an error of the template."""
+    box = session()
+    box.repair = narrow(1_000)
+    box.begin()
+    step = box.replied(reply({"title": "t", "items": [{"nam": f"i{at}"} for at in range(100)]}))
+    assert isinstance(step, Ask)
+    asked, said = list(step.request.output.schema["properties"]), step.request.messages[0].text
+    assert asked == [f"items_{at}" for at in range(12)] and len(step.findings) == 12
+    assert "(88 more that is wrong is not listed here" in said
+    box.replied(reply({key: {"name": "good"} for key in asked}))
+    step = box.checked(Report())
+    assert isinstance(step, Ask) and next(iter(step.request.output.schema["properties"])) == "items_12"
+
+
+def test_one_item_or_one_answer_that_is_too_long_to_show() -> None:
+    """An item is asked for by its place then, and of a whole answer's faults the first ones are told."""
+    box = session()
+    box.repair = narrow(1_000)
+    box.begin()
+    box.replied(reply({**GOOD, "items": [{"name": "x" * 5_000}]}))
+    step = box.checked(wrong("/items/0", "no " * 1_000))
+    assert isinstance(step, Ask) and "items_0" in step.request.messages[0].text
+    box.begin()
+    step = box.checked(Report(tuple(Finding("x.y", Severity.ERROR, "/nowhere", f"bad {at}") for at in range(200))))
+    assert isinstance(step, Ask) and "bad 0" in step.request.messages[0].text
+
+
+def test_a_repair_template_that_fails_is_its_authors_error() -> None:
+    """Nothing that is left out of the request would help."""
+    box = session()
+    box.repair = narrow(0)
+    box.begin()
+    box.replied(reply(GOOD))
+    with pytest.raises(RenderError):
+        box.checked(wrong("/items/1"))
 
 
 def test_a_strange_pointer_of_a_check_is_no_crash() -> None:

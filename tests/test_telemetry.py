@@ -30,7 +30,9 @@ from dbprompt import (
     RetryPolicy,
     ScriptedProvider,
     UnprovenError,
+    Usage,
 )
+from dbprompt.messages import StopReason
 
 ROOT = Path(__file__).parents[1]
 TAPE = ROOT / "evals/recordings/postgres/marketplace.database_architect.json"
@@ -290,6 +292,22 @@ def test_a_broken_exporter_fails_no_call(caplog: pytest.LogCaptureFixture) -> No
     with Client(ScriptedProvider([{"title": "Tea"}]), telemetry=provider) as client:
         assert client.run(_messages(), output=_output()).usage.requests == 1
     assert any(record.levelname == "WARNING" and "a span was lost" in record.message for record in caplog.records)
+
+
+@pytest.mark.parametrize("telemetry", ["yes", 5, None, object()])
+def test_what_makes_no_spans_is_refused(telemetry: Any) -> None:
+    """When the client is made, and not in the middle of its first call; None is no word for off."""
+    with pytest.raises(TypeError, match=r"^telemetry is .+: say True, False, or give a TracerProvider"):
+        Client(ScriptedProvider([]), telemetry=telemetry)
+
+
+def test_tokens_that_nobody_told_are_in_no_span(seen: Seen) -> None:
+    """A backend that adds tokens up reads no 0 where the provider was silent."""
+    silent = Reply('{"title": "Tea"}', StopReason.COMPLETE, Usage(requests=1))
+    with Client(ScriptedProvider([silent]), telemetry=seen.provider) as client:
+        client.run(_messages(), output=_output())
+    (chat,) = seen.named("chat")
+    assert not [name for name in values(chat) if "tokens" in name and "usage" in name]
 
 
 def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

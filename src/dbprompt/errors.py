@@ -99,7 +99,23 @@ class Partial(Protocol):
 
 
 class DbpromptError(Exception):
-    """The root of the tree: `except dbprompt.DbpromptError` catches everything that the library raises on purpose."""
+    """The root of the tree: `except dbprompt.DbpromptError` catches everything that the library raises on purpose.
+
+    Every error goes from one process to another, and is copied, with all of its attributes.
+    """
+
+    def __str__(self) -> str:
+        """What it says, so that any terminal, log and file takes it: half of a letter is written as `\\ud800`."""
+        return super().__str__().encode("utf-8", "backslashreplace").decode()
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Not by calling the class, as Python does by itself: what an `__init__` takes is not in `args`."""
+        return _revived, (type(self), self.args), dict(self.__dict__)
+
+
+def _revived(kind: type[DbpromptError], args: tuple[object, ...]) -> DbpromptError:
+    """An error as it was before its attributes are set."""
+    return kind.__new__(kind, *args)
 
 
 class _ManyProblems(DbpromptError):

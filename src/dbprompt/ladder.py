@@ -19,6 +19,7 @@ from dbprompt.checks.base import Statement
 from dbprompt.checks.settings import RuleSettings
 from dbprompt.checks.sql import sqlglot_parser
 from dbprompt.checks.sql.allow import Route
+from dbprompt.checks.sql.dump import BYTE_ORDER_MARK
 from dbprompt.checks.sql.grammar import GrammarRung, Step, opinion_verdict
 from dbprompt.checks.sql.setup import needs, parse_setup, run_setup
 from dbprompt.checks.sql.sqlglot_parser import SHORT, Said
@@ -70,9 +71,12 @@ def verify(
     Raises:
         TargetError: no such dialect or version.
         RuleError: `ignore` or `severity` name a rule that there is not.
+        TypeError: `sql` is no text.
         SetupError: the setup does not run.
         EngineError: the engine failed by itself.
     """
+    if not isinstance(sql, str):
+        raise TypeError(f"sql has to be a str, not {type(sql).__name__}: decode bytes, and read a file first")
     settings = RuleSettings.of(ignore, severity)
     name = sqlglot_parser.DIALECTS.get(dialect.lower())
     if name is None:
@@ -222,7 +226,7 @@ def _parse_only(sql: str, dialect: str, reason: str, setup: str | None) -> Evide
     """The verdicts for a dialect without an engine: a parser's at best, and the engine's absence beside it."""
     found: list[Report] = []
     statements: list[Statement] = []
-    for number, (offset, text) in enumerate(sqlglot_parser.split(sql, dialect)):
+    for number, (offset, text) in enumerate(sqlglot_parser.split(sql.removeprefix(BYTE_ORDER_MARK), dialect)):
         line = sql.count("\n", 0, offset) + 1
         title = " ".join(text.split())[:48]
         statement = Statement(f"/statements/{number}", title, text, line=line)

@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Literal, TypeAlias
 
 __all__ = [
+    "MOST_TOKENS",
     "Allowance",
     "Json",
     "Message",
@@ -26,6 +27,9 @@ __all__ = [
 ]
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
+
+MOST_TOKENS = 10**12
+"""More tokens than this no request has: who tells more has not counted them."""
 
 
 class Role(StrEnum):
@@ -118,7 +122,8 @@ class Usage:
 
     `input_tokens` counts all input, cached or not; `cache_read_tokens` and `cache_write_tokens` are parts of it.
     `output_tokens` counts all output; `reasoning_tokens` is the part of it that was thought and not said, where the
-    provider tells. `cost_usd` is None where somebody's price is unknown, and never 0 for that.
+    provider tells. A provider that told no tokens is seen by `input_tokens`: they are 0, and no prompt has none.
+    `cost_usd` is None where somebody's price or tokens are unknown, and never 0 for that.
     """
 
     requests: int = 0
@@ -140,6 +145,13 @@ class Usage:
             self.reasoning_tokens + other.reasoning_tokens,
             self._cost_with(other),
         )
+
+    @property
+    def token_texts(self) -> tuple[str, str, str]:
+        """Input tokens, those from a cache, and output tokens, as reports write them; unknown where nobody told any."""
+        if self.requests and not self.input_tokens:
+            return "unknown", "unknown", "unknown"
+        return f"{self.input_tokens:,}", f"{self.cache_read_tokens:,}", f"{self.output_tokens:,}"
 
     @property
     def cost_text(self) -> str:
@@ -222,3 +234,12 @@ class Reply:
     limits: RateLimits | None = None
     asked: str = ""
     instead_of: tuple[str, ...] = ()
+
+    @property
+    def counted(self) -> bool:
+        """Whether its tokens are known: each prompt has some, and so has each answer but a refusal."""
+        if not self.usage.requests:
+            return True
+        silent = not self.text or self.stop is StopReason.REFUSED
+        read, written = self.usage.input_tokens, self.usage.output_tokens
+        return 0 < read <= MOST_TOKENS and (0 if silent else 1) <= written <= MOST_TOKENS

@@ -14,6 +14,7 @@ from typing import Generic, Literal, TypeAlias, TypeVar, cast
 
 from pydantic import VERSION, BaseModel
 
+from dbprompt.errors import RenderError
 from dbprompt.evidence import Finding, Report, Severity, Status, Tier, Verdict
 from dbprompt.messages import Json, Message, Origin, OutputSchema, Reply, Request, StopReason, Usage
 from dbprompt.patch import BrokenItem, apply_patch, broken_items, patch_schema
@@ -22,6 +23,9 @@ from dbprompt.shape import Candidate, parse_json, shape
 __all__ = ["Ask", "Candidate", "Check", "Done", "GaveUp", "Session", "Step", "Turn"]
 
 T = TypeVar("T", bound=BaseModel)
+
+_SHORT = 500
+"""Letters of a text that has no room as a whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,11 +168,12 @@ class Session(Generic[T]):
         if self._repairs >= self.attempts:
             return GaveUp("unproven", report, value)
         self._repairs += 1
-        self._asked = items
         if items is None:
-            whole = (BrokenItem("", "", report.errors),)
-            return Ask(self._request(self.repair(whole), self.schema), report.errors)
-        return Ask(self._request(self.repair(items), patch_schema(self.schema, items)), report.errors)
+            self._asked = None
+            messages, whole = _with_room(self.repair, (BrokenItem("", "", report.errors),))
+            return Ask(self._request(messages, self.schema), _findings(whole, report))
+        messages, self._asked = _with_room(self.repair, items)
+        return Ask(self._request(messages, patch_schema(self.schema, self._asked)), _findings(self._asked, report))
 
     def _failed(self, reason: Literal["refused", "truncated"], code: str, message: str) -> GaveUp[T]:
         report = Report((Finding(code, Severity.ERROR, "", message),))
@@ -183,6 +188,56 @@ class Session(Generic[T]):
             self.schema.name, "", Status.PASSED, Tier.RULE, checker, "shape and types only, not what the values mean"
         )
         return Report(verdicts=(verdict,))
+
+
+def _with_room(
+    repair: RepairMessages, items: tuple[BrokenItem, ...]
+) -> tuple[tuple[Message, ...], tuple[BrokenItem, ...]]:
+    """The messages that ask for as many of these items as a message has room for, and which these are.
+
+    Raises:
+        RenderError: it is not for what a model wrote.
+    """
+    asked, count = items, _count(items)
+    while True:
+        try:
+            return repair(_noted(asked, count - _count(asked))), asked
+        except RenderError:
+            fewer = _fewer(asked)
+            if fewer == asked:
+                raise
+            asked = fewer
+
+
+def _fewer(items: tuple[BrokenItem, ...]) -> tuple[BrokenItem, ...]:
+    """Half of them; of a single one half of what is wrong with it, and at last only where it stands."""
+    if len(items) > 1:
+        return items[: len(items) // 2]
+    (item,) = items
+    if len(item.findings) > 1:
+        return (replace(item, findings=item.findings[: len(item.findings) // 2]),)
+    short = tuple(replace(finding, message=finding.message[:_SHORT]) for finding in item.findings)
+    return (replace(item, text="", name=item.name[:_SHORT], findings=short),)
+
+
+def _noted(items: tuple[BrokenItem, ...], left_out: int) -> tuple[BrokenItem, ...]:
+    """The items, the last of which says that more is wrong."""
+    if not left_out or not items[-1].findings:
+        return items
+    *before, last = items[-1].findings
+    told = f"{last.message} ({left_out} more that is wrong is not listed here: there is no room for it now.)"
+    return (*items[:-1], replace(items[-1], findings=(*before, replace(last, message=told))))
+
+
+def _count(items: tuple[BrokenItem, ...]) -> int:
+    return sum(len(item.findings) for item in items)
+
+
+def _findings(asked: tuple[BrokenItem, ...], report: Report) -> tuple[Finding, ...]:
+    """Why these are asked for: of all that is wrong, what there was room for."""
+    if _count(asked) >= len(report.errors):
+        return report.errors
+    return tuple(finding for item in asked for finding in item.findings)
 
 
 def _said_again(

@@ -125,6 +125,35 @@ def test_a_request_that_broke_off_counts_at_its_most() -> None:
     assert [request.max_output_tokens for request in provider.requests[:2]] == [100, 100]
 
 
+@pytest.mark.parametrize("usage", [Usage(1), Usage(1, 10), Usage(1, 10**400, 10**400)])
+def test_an_answer_whose_tokens_nobody_told_counts_at_its_most(usage: Usage) -> None:
+    """A bound holds over a provider that tells no usage, too little of it or nonsense; the answers are had."""
+    untold = Reply("{}", StopReason.COMPLETE, usage)
+    error, provider, _ = sent(Bounds(output_tokens=250), *[untold] * 9)
+    assert isinstance(error, BudgetError) and error.text == ""
+    assert [request.max_output_tokens for request in provider.requests] == [100, 100, 50]
+    most = most_tokens(ask()) / 1_000 + 1  # 100 tokens of an answer cost a dollar
+    error, provider, _ = sent(Bounds(cost_usd=2 * most), *[untold] * 9, price=PRICE)
+    assert isinstance(error, BudgetError) and len(provider.requests) == 2 and error.spent == pytest.approx(2 * most)
+
+
+def test_a_refusal_without_a_word_is_counted_as_told() -> None:
+    """A model that declines may have written nothing: then nothing is held against a bound for it."""
+    silent = Reply("against our rules", StopReason.REFUSED, Usage(1, 8, 0))
+    calls = line(Online([silent])).job(Bounds(output_tokens=1_000))
+    calls.send(ask(tokens=100))
+    assert calls.meter.spent == Usage(1, 8, 0)
+
+
+@pytest.mark.parametrize("value", [10**400, float("nan"), -1, 0, "60", True, pytest.param(10**5000, id="huge")])
+@pytest.mark.parametrize("name", ["deadline_s", "requests", "cost_usd"])
+def test_a_bound_that_bounds_nothing_is_refused(name: str, value: Any) -> None:
+    """With its name and its value, before anything is asked; infinity is as good as None."""
+    with pytest.raises(ValueError, match=rf"^{name} is .+: a bound is a number of more than 0"):
+        Bounds(**{name: value})
+    assert sent(Bounds(**{name: float("inf")}), GOOD, ServerError("end", status=400), price=PRICE)[0] is not None
+
+
 def test_a_connection_that_never_stood_costs_nothing() -> None:
     """A server that could not be reached has worked on nothing."""
     refused = ConnectionFailedError("connection refused")

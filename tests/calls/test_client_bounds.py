@@ -32,6 +32,7 @@ from dbprompt import (
     Usage,
     load_prompt,
 )
+from dbprompt.checks.subject import Subject
 from dbprompt.evidence import Finding, Report, Severity
 from dbprompt.jobs.ask import Answer
 from dbprompt.messages import StopReason
@@ -48,6 +49,12 @@ class Count(BaseModel):
     """An answer."""
 
     number: int
+
+
+class Counts(BaseModel):
+    """An answer in a list."""
+
+    numbers: list[int]
 
 
 def even(answer: Count) -> list[Finding]:
@@ -104,6 +111,33 @@ def test_a_check_does_not_begin_when_the_time_is_up(monkeypatch: pytest.MonkeyPa
         client.run(ASK, output=Count, checks=[lambda _: pytest.fail("it began")])
     partial: Any = caught.value.partial
     assert partial.value == Count(number=2) and not partial.evidence.verdicts
+
+
+def test_no_single_check_begins_when_the_time_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a run, of the items of a stream, of a design: the one that runs ends, and the next one does not begin."""
+    now, began = [0.0], list[object]()
+
+    def slow(checked: object) -> Any:
+        began.append(checked)
+        now[0] += 20
+        return Report() if isinstance(checked, Subject) else []
+
+    def client(*lines: object) -> Client:
+        began.clear()
+        made = Client(ScriptedProvider(list(lines)), per_job=Bounds(deadline_s=10))
+        made._line.clock = lambda: now[0]
+        return made
+
+    with pytest.raises(DeadlineError):
+        client({"number": 2}).run(ASK, output=Count, checks=[slow, slow])
+    assert len(began) == 1
+    with pytest.raises(DeadlineError):
+        client({"numbers": [1, 2, 3]}).stream(ASK, output=Counts, item_checks={"/numbers": slow}).result()
+    assert 1 <= len(began) <= 2  # beside the stream and at its end they run in two threads
+    monkeypatch.setattr("dbprompt.jobs.design.design_checks", lambda *_, **__: (slow, slow))
+    with pytest.raises(DeadlineError) as caught:
+        client(answer("marketplace", "selection")).design(BRIEF, prompt=PROMPT, sections=["selection"])
+    assert len(began) == 1 and isinstance(caught.value.partial, Result)
 
 
 @pytest.fixture
@@ -191,6 +225,53 @@ def test_an_unknown_price_is_unknown_everywhere(no_checks: None) -> None:
     files = result.files()
     assert result.usage.cost_usd is None and json.loads(files["evidence.json"])["made"]["usage"]["cost_usd"] is None
     assert "unknown" in files["README.md"] and "$0" not in files["README.md"].partition("How this was made")[2]
+
+
+def test_tokens_that_nobody_told_are_unknown_everywhere(no_checks: None) -> None:
+    """A provider that tells no usage is read as such in report and summary, and its cost is unknown though priced."""
+    (first,) = sections()["selection"]
+    untold = Reply(json.dumps(first), StopReason.COMPLETE, Usage(1))
+    with Client(ScriptedProvider([untold]), prices={"scripted:script": Price(1, 5)}) as client:
+        result = client.design(BRIEF, prompt=PROMPT, sections=("selection",))
+    told = result.files()["README.md"].partition("How this was made")[2]
+    assert result.usage.cost_usd is None and told.count("unknown |") == 8 and "$" not in told and " 0 |" not in told
+    assert "unknown input and unknown output tokens" in result._repr_markdown_()
+
+
+NOT_NUMBERS: list[Any] = [0, -1, float("nan"), "3", True, 10**400]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *[("timeout_s", value) for value in (*NOT_NUMBERS, float("inf"))],
+        *[("max_output_tokens", value) for value in NOT_NUMBERS[:-1]],
+        *[("side_by_side", value) for value in NOT_NUMBERS[:-1]],
+        *[("attempts", value) for value in NOT_NUMBERS[1:-1]],
+        *[("temperature", value) for value in NOT_NUMBERS[2:]],
+    ],
+)
+def test_options_that_nobody_can_count_with_are_refused(name: str, value: Any) -> None:
+    """When the client is made, with the option's name and value: no request and no wait goes wrong by it."""
+    with pytest.raises(ValueError, match=rf"^{name} is .+: give "):
+        Client(ScriptedProvider([]), **{name: value})
+
+
+def test_a_price_is_a_price() -> None:
+    """A bare number says not what it is the price of."""
+    with pytest.raises(TypeError, match=r"prices\['scripted:script'\] is 5: give a Price"):
+        Client(ScriptedProvider([]), prices={"scripted:script": 5})  # type: ignore[dict-item]
+
+
+@pytest.mark.parametrize("api", ["OPENAI", "ANTHROPIC"])
+def test_another_address_has_limits_of_its_own(monkeypatch: pytest.MonkeyPatch, api: str) -> None:
+    """Two servers that the environment names share no limits, as two that are given share none; one server does."""
+    paces = []
+    for address in ("http://127.0.0.1:1/v1", "http://127.0.0.1:2/v1", "http://127.0.0.1:1/v1"):
+        monkeypatch.setenv(f"{api}_BASE_URL", address)
+        with Client(f"{api.lower()}:some-model", api_key=KEY) as client:
+            paces.append(client._aims[0].pace)
+    assert paces[0] is paces[2] and paces[0] is not paces[1]
 
 
 def test_money_without_a_price_stops_a_client_before_anything_is_sent() -> None:

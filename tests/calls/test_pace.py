@@ -293,6 +293,21 @@ def test_who_leaves_makes_room() -> None:
     assert third.wait_s(0.1) == 0
 
 
+def test_a_forked_child_waits_for_nobody_of_its_parent() -> None:
+    """Limits are known in the child; a lock that was held, a queue, answers under way are its parent's."""
+    pace = Pace(limits(requests=5, output_tokens=100))
+    with pace.place(WORDS) as sent, pace.place(WORDS) as waiting:
+        assert sent.wait_s(0) == 0 and waiting.wait_s(0) > 0
+        pace._lock.acquire()
+        pace.begin_anew()  # as in the child, which this thread is then in
+        assert pace.waiting(1) == 0
+        child = pace.place(WORDS)
+        assert child.wait_s(1) == 0
+        assert pace.place(WORDS).wait_s(1) > 0
+    child.done(reply(1), 2)
+    assert pace.place(WORDS).wait_s(2) == 0
+
+
 def test_leaving_never_waits_for_the_lock() -> None:
     """A call may be thrown away by the garbage collector while this very thread has the lock."""
     pace = Pace(limits(requests=1))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import date
+from typing import Any
 
 import pytest
 from calls_wiring import GOOD, AsyncOnline, Online, aline, ask, line
@@ -92,6 +94,30 @@ def test_a_call_tells_what_it_cost() -> None:
     assert line(Online(lines)).job().send(ask()).usage.cost_usd is None
     calls = aline(AsyncOnline(lines), prices=[Price(1_000, 10_000)]).job()
     assert calls.meter.spent == Usage()
+
+
+@pytest.mark.parametrize("usage", [Usage(1), Usage(1, 10), Usage(1, 0, 5)])
+def test_the_cost_of_tokens_that_nobody_told_is_unknown(usage: Usage) -> None:
+    """A price and no tokens make no cost of $0: it is None in the result and in every sum that it is a part of."""
+    untold = replace(GOOD, usage=usage)
+    reply = line(Online([untold]), prices=[Price(1_000, 10_000)]).job().send(ask())
+    assert reply.usage.cost_usd is None and (reply.usage + Usage(1, 10, 5, cost_usd=1.0)).cost_text == "unknown"
+
+
+def test_a_part_is_no_more_than_what_it_is_a_part_of() -> None:
+    """A provider that tells more cached tokens than the prompt has makes no negative cost."""
+    odd = replace(GOOD, usage=Usage(1, 100, 10, cache_read_tokens=60, cache_write_tokens=10**6, reasoning_tokens=99))
+    reply = line(Online([odd]), prices=[Price(1_000, 10_000, cache_read=100, cache_write=2_000)]).job().send(ask())
+    assert reply.usage == Usage(1, 100, 10, 60, 40, 10, cost_usd=pytest.approx(0.006 + 0.08 + 0.1))
+    assert Price(5, 25, cache_read=0.5).of(Usage(1, 100, 0, cache_read_tokens=10**6)) >= 0
+
+
+@pytest.mark.parametrize("price", [-5, float("nan"), float("inf"), 10**400, "5", True])
+@pytest.mark.parametrize("name", ["input", "output", "cache_read", "cache_write", "batch"])
+def test_what_is_no_price_is_refused(name: str, price: Any) -> None:
+    """With its name and its value: a bound of money would hold nothing over it."""
+    with pytest.raises(ValueError, match=rf"^{name} of a Price is .+: give "):
+        Price(**{"input": 1, "output": 1, name: price})
 
 
 def test_a_client_takes_prices_for_a_provider_of_ones_own() -> None:

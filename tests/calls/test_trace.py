@@ -98,6 +98,20 @@ def test_no_key_is_in_it(tmp_path: Path) -> None:
     assert (trace[0].answer, trace[1].error) == ("so it is [key]", "no more for [key]")
 
 
+def test_half_a_letter_does_not_keep_it_from_being_kept_or_shown(tmp_path: Path) -> None:
+    """A prompt, an answer and an error may hold one; the file gives it back, and each view can be sent on."""
+    seeing = Seeing(Trace())
+    with seeing.request(request("schema", "half \ud83d"), asked="a:b") as sent:
+        sent.replied(reply('{"name": "\ud800"}'))
+    with pytest.raises(ValueError, match="half"), seeing.request(request("schema", "?"), asked="a:b"):
+        raise ValueError("half \udfff")
+    trace = seeing.trace
+    assert trace is not None and Trace.load(trace.save(tmp_path / "t")) == trace
+    assert trace[0].answer == '{"name": "\ud800"}'
+    for shown in (trace._repr_html_(), trace._repr_markdown_()):
+        assert all(half in shown.encode() for half in (rb"half \ud83d", rb"\ud800", rb"half \udfff"))
+
+
 def test_a_request_that_nobody_waits_for_is_told_apart() -> None:
     """A stream that is closed in the middle is no answer and no failure of the provider."""
     seeing = Seeing(Trace())

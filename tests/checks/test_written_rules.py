@@ -14,6 +14,7 @@ from dbprompt.ladder import verify
 DAY = date(2026, 3, 1)
 VISITS = "CREATE TABLE visits (id bigint, on_day date, PRIMARY KEY (id, on_day)) PARTITION BY RANGE (on_day)"
 SEEN = "ALTER TABLE orders ENABLE ROW LEVEL SECURITY"
+T = "CREATE TABLE t (id bigint PRIMARY KEY, name text)"
 VIEW = "CREATE MATERIALIZED VIEW daily AS SELECT 1 AS day"
 
 
@@ -71,12 +72,53 @@ def found(report: Report) -> list[str]:
          "CREATE TABLE a (id int PRIMARY KEY, api_key text)", ["security.sensitive_exposed 0"]),
         (["GRANT SELECT ON a TO app"], "CREATE TABLE a (id int PRIMARY KEY, api_key text)", []),
         (["CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'"], "", []),
+        (["CREATE TABLE u (LIKE t INCLUDING INDEXES)"], T, []),
+        (["CREATE TABLE u (LIKE t INCLUDING ALL EXCLUDING INDEXES)"], T, ["references.no_primary_key 0"]),
+        (["WITH w AS (SELECT id FROM t) SELECT * FROM w"], T, []),
+        (["WITH w AS (SELECT * FROM t) SELECT * FROM w"], T, ["queries.select_star 0"]),
+        (["SELECT v.* FROM t, LATERAL (VALUES (t.id)) AS v (a)", "SELECT * FROM unnest($1, $2) AS v (a, b)"], T, []),
+        (["SELECT * FROM generate_series(1, 3) AS n JOIN t ON t.id = n"], T, ["queries.select_star 0"]),
+        (["CREATE TEMP TABLE s AS SELECT id FROM t", "DELETE FROM s"], T, []),
+        (["DROP TABLE IF EXISTS s"], T, []),
+        (["DROP TABLE IF EXISTS t"], T, ["migration.destructive 0"]),
+        (["DROP TABLE IF EXISTS t"], "", ["migration.destructive 0"]),
+        (["CREATE TABLE s (id smallint PRIMARY KEY)"], "", []),
+        (["CREATE TABLE s (id bigint PRIMARY KEY REFERENCES t ON DELETE SET NULL)"], T,
+         ["references.set_null_on_not_null 0"]),
+        (["CREATE TABLE s (id bigint PRIMARY KEY, t bigint NOT NULL REFERENCES t ON DELETE SET NULL)",
+          "CREATE INDEX ON s (t)", "ALTER TABLE s ALTER t DROP NOT NULL"], T, []),
+        (["UPDATE t SET name = 'x' WHERE true", "DELETE FROM t WHERE 1 = 1 OR id = 3"], T,
+         ["queries.write_without_where 0", "queries.write_without_where 1"]),
+        (["DELETE FROM t WHERE 1 = 1 AND id = 3", "SELECT id FROM t WHERE false"], T, []),
+        (["SELECT id FROM t WHERE name = NULL", "SELECT id FROM t WHERE id NOT IN (1, NULL)"], T,
+         ["queries.constant_condition 0", "queries.constant_condition 1"]),
+        (["UPDATE t SET name = NULL WHERE id IN (1, NULL)"], T, []),
+        (["ALTER TABLE t ADD CHECK (name IN ('a', NULL))"], T, ["expressions.constant_check 0"]),
+        (["ALTER TABLE t ADD CHECK (name IN ('a') OR name IS NULL), ADD CHECK (false) NO INHERIT"], T, []),
+        (["ALTER TABLE t ADD CHECK (name NOT IN ('a', NULL))"], T, []),
         (["COMMENT ON TABLE t IS 'a_text_that_is_much_longer_than_any_name_may_be_and_yet_is_no_name_at_all'"], "", []),
     ],
 )  # fmt: skip
 def test_rules_read_the_whole_script(script: list[str], setup: str, expected: list[str]) -> None:
     """A finding stands at the statement that makes it so, and what comes later can mend it."""
     assert found(judged(*script, setup=setup)) == expected
+
+
+def test_not_in_is_told_by_what_its_list_can_hold() -> None:
+    """A list that holds no null is still no anti-join, which is advice; one that may hold it is a warning."""
+    report = judged(
+        "SELECT id FROM t WHERE id NOT IN (SELECT s.id FROM t AS s)",
+        "SELECT id FROM t WHERE name NOT IN (SELECT name FROM t)",
+        "SELECT id FROM t WHERE id NOT IN (SELECT id FROM t GROUP BY ROLLUP (id))",
+        setup=T,
+    )
+    assert [finding.severity for finding in report.findings] == [Severity.ADVICE, *[Severity.WARNING] * 2]
+
+
+def test_a_star_is_followed_in_time_that_grows_with_the_text() -> None:
+    """Each WITH query is looked at once, however many paths lead to it."""
+    doubling = ", ".join(f"w{n} AS (SELECT a.*, b.* FROM w{n - 1} a, w{n - 1} b)" for n in range(1, 60))
+    assert found(judged(f"WITH w0 AS (SELECT 1 AS n), {doubling} SELECT * FROM w59")) == []
 
 
 def test_sql_text_earns_no_errors_of_itself() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from scorer_cases import brief, design
 
@@ -95,6 +97,12 @@ def test_no_price_is_invented() -> None:
     assert measures(_result(), model="openai:m", prices=prices).cost is None
     cost = measures(_result(), model="anthropic:m", prices=prices).cost
     assert cost == pytest.approx(0.6 * 10 + 0.4 * 1 + 0.1 * 12.5 + 0.21 * 50)
+
+
+def test_tokens_that_nobody_told_have_no_cost() -> None:
+    """A price makes no cost of a turn whose provider told no usage."""
+    silent = replace(_result(), usage_by_turn=(*_result().usage_by_turn, TurnUsage("jobs", "ask", Usage(1))))
+    assert measures(silent, model="anthropic:m", prices={"anthropic:m": Price(10, 50)}).cost is None
 
 
 def test_a_result_with_nothing_in_it_has_no_share() -> None:

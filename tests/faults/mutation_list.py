@@ -200,7 +200,13 @@ def _answered() -> Iterator[Mutation]:
             *("an error event before the first piece, once", "an empty body, once", "an empty body, for ever"),
         ),
     )
-    yield Mutation("redirects end soon", HTTP, "REDIRECTS = 2", "REDIRECTS = 20", ("a redirect to itself",))
+    yield Mutation(
+        "a prompt does not follow a redirect",
+        HTTP,
+        "    if not 300 <= response.status_code < 400:",
+        "    if response.status_code:",
+        ("a redirect",),
+    )
 
 
 def _carried() -> Iterator[Mutation]:

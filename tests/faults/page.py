@@ -23,8 +23,9 @@ calls a row, each held to its end, to the requests that the server saw, to its t
 Where a fault may pass, a request is sent {TRIES} times in all (`RetryPolicy.attempts`); where an answer is wrong, it is
 sent back up to {TRIES - 1} times (`Client.attempts`). An answer that is streamed to you is not asked for again once you
 have its first piece: the error's `partial` holds the items that were finished. The times are those of a quiet
-machine, with waits of 5 to 10 ms between tries; yours are as long as `RetryPolicy` says. [Each row was seen to
-fail](faults_mutations.md) with the code that handles it removed.
+machine, with waits of 5 to 10 ms between tries; yours are as long as `RetryPolicy` says, and after a 429 without
+`Retry-After` at least 1, 2, 4 s and so on, 30 s at most. [Each row was seen to fail](faults_mutations.md) with the code
+that handles it removed.
 
 Two things are not held: the look-up of a host's name by plain code, which the operating system bounds; and an SDK
 client of your own (`sdk=`), which keeps its transport: there a whole body that trickles may outlast a deadline in plain

@@ -231,7 +231,7 @@ STATUSES: Final = (
         Row(f"{words}, for ever", status, Fails(ServerError, TRIES, status=int(status), says=("4 attempts",)))
         for status, words in _FOR_EVER.items()
     ),
-    Row("a redirect to itself", "redirect", Fails(RequestError, 3)),
+    Row("a redirect", "redirect", Fails(RequestError, status=307, says=("leads elsewhere", "base_url"))),
 )
 
 BROKE_OFF = Fails(ConnectionFailedError, 1, says=("broke off",), partial=3)

@@ -105,6 +105,13 @@ def test_sqlite_scripts_are_cut_as_sqlite_cuts_them() -> None:
     assert {verdict.where for verdict in evidence.verdicts} == {f"/statements/{n}" for n in range(3)}
 
 
+def test_an_extension_that_is_part_of_duckdb_is_there() -> None:
+    """LOAD of one that every DuckDB has is accepted as by a bare one; any other is still not let in."""
+    evidence = verify("LOAD json; LOAD spatial", dialect="duckdb")
+
+    assert [v.status for v in evidence.verdicts if v.tier is Tier.ENGINE] == [Status.PASSED, Status.INCONCLUSIVE]
+
+
 def test_what_sqlite_only_notices_at_the_first_use_is_warned_of() -> None:
     """Broken views, triggers and foreign keys, and a misspelt pragma, which SQLite accepts without a word."""
     evidence = verify(

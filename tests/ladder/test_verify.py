@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 
 from dbprompt.checks.base import QUERY_KINDS, Statement
+from dbprompt.checks.sql.dump import without_data
 from dbprompt.checks.sql.sqlglot_parser import Said, opine
-from dbprompt.engines.postgres import installations
+from dbprompt.engines.postgres import binaries, installations
 from dbprompt.errors import SetupError, TargetError
 from dbprompt.evidence import Evidence, Severity, Status, Tier
 from dbprompt.ladder import climb, verify
@@ -107,6 +110,21 @@ def test_a_query_with_parameters_is_prepared() -> None:
 
 
 @pytest.mark.parametrize(
+    ("options", "found"),
+    [
+        ("(GENERIC_PLAN, COSTS off)", []),
+        ("(BUFFFERS)", [("/statements/1", "engine.syntax_error")]),
+        ("(ANALYZE, GENERIC_PLAN)", [("/statements/1", "engine.invalid_parameter_value")]),
+    ],
+)
+def test_the_options_of_explain_are_looked_at_under_parameters(options: str, found: list[tuple[str, str]]) -> None:
+    """A parse does not look at them, so they are tried over a query without parameters."""
+    setup = "CREATE TABLE t (id uuid PRIMARY KEY)"
+
+    assert codes(verify(f"{setup}; EXPLAIN {options} SELECT id FROM t WHERE id = $1")) == found
+
+
+@pytest.mark.parametrize(
     ("sql", "words"),
     [
         ("CREATE TABLE t (id DATETIME)", "use timestamptz"),
@@ -114,9 +132,13 @@ def test_a_query_with_parameters_is_prepared() -> None:
         ("CREATE TABLE customers (id int); SELECT * FROM custommers", "did you mean customers"),
         ("CREATE TABLE t (id int AUTO_INCREMENT)", "GENERATED ALWAYS AS IDENTITY"),
         ("CREATE TABLE t (name text); CREATE INDEX ON t USING gin (name)", "gin_trgm_ops"),
+        ("CREATE TABLE t (id int); SELECT t.id FROM t AS a", "\"a\". The alias a hides the name t here: write a"),
+        ("CREATE TABLE t (id int); SELECT 1 FROM t a, (SELECT a.id) b", "write LATERAL before the subquery"),
+        ("SELECT LEN('a')", "use length()"),
+        ("CREATE TABLE t (id int, n text); ALTER TABLE t ADD INDEX i (n)", "CREATE INDEX i ON t (...)"),
         ("ALTER SYSTEM SET shared_bufers = '1GB'", "did you mean shared_buffers"),
     ],
-)
+)  # fmt: skip
 def test_findings_say_what_to_do(sql: str, words: str) -> None:
     """A finding names the right name, type or clause where it is known."""
     message = next(f.message for f in verify(sql).findings if f.severity is Severity.ERROR)
@@ -130,6 +152,22 @@ def test_a_setup_is_not_judged_and_has_to_run() -> None:
     for setup in ("CREATE TABLE t (id int); SELECT nope", "CREATE TABLE t (", "COPY t FROM PROGRAM 'x'"):
         with pytest.raises(SetupError, match="/setup/"):
             verify("SELECT 1", setup=setup)
+
+
+@pytest.mark.parametrize("dialect", ["postgres", "sqlite", "duckdb", "mysql"])
+def test_a_byte_order_mark_is_no_part_of_the_text(dialect: str) -> None:
+    """An editor's mark at the start of a script or a setup is passed over, and no column is counted for it."""
+    evidence = verify("\ufeffSELECT id FROM t", dialect=dialect, setup="\ufeffCREATE TABLE t (id int PRIMARY KEY)")
+
+    assert not [finding for finding in evidence.findings if finding.code.startswith("sql.")]
+    assert evidence.ok
+
+
+@pytest.mark.parametrize("sql", [None, b"SELECT 1"])
+def test_what_is_no_text_is_named(sql: object) -> None:
+    """The argument and what it should be are in the error."""
+    with pytest.raises(TypeError, match="sql has to be a str, not"):
+        verify(sql)  # type: ignore[arg-type]
 
 
 def test_unknown_targets_are_errors() -> None:
@@ -287,6 +325,40 @@ def test_a_dump_is_read_past_its_rows() -> None:
 
 
 @pytest.mark.parametrize(
+    ("options", "expected"),
+    [("DELIMITER ';'", Status.PASSED), ("HEADER match", Status.INCONCLUSIVE)],
+)
+def test_rows_are_passed_over_whatever_the_options_of_copy(options: str, expected: Status) -> None:
+    """A semicolon in quotes ends no statement, and a header that was passed over with the rows is no error."""
+    copy = f"COPY t FROM STDIN WITH (FORMAT csv, {options});\nid\n1\n\\.\n"
+    evidence = verify(f"CREATE TABLE t (id int PRIMARY KEY);\n{copy}TABLE t")
+
+    assert codes(evidence) == []
+    assert engine_status(evidence, 1) == [expected]
+    assert engine_status(evidence, 2) == [Status.PASSED]
+
+
+def test_a_script_full_of_copy_is_read_once() -> None:
+    """Hostile text costs no more than its length."""
+    began = time.monotonic()
+    without_data("\nCOPY t FROM stdin" * 20_000 + ";\n\\")
+    without_data("\nCOPY '" * 20_000 + "\\")
+
+    assert time.monotonic() - began < 2
+
+
+@pytest.mark.parametrize(("target", "taken"), [(13, 15), (14, 15), (15, 15), (16, 18), (18, 18), (19, 18), (None, 18)])
+def test_an_absent_version_is_checked_on_the_next_one_above(
+    target: int | None, taken: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has the fewest features that the target lacks; without one above, the newest is the nearest."""
+    here = tuple(binaries.Installation(Path("/none"), version, "system") for version in ("18.6", "15.18"))
+    monkeypatch.setattr(binaries, "installations", lambda bindir=None: here)
+
+    assert binaries.nearest(target).major == taken
+
+
+@pytest.mark.parametrize(
     ("become", "back"),
     [("SET ROLE x", "SET ROLE NONE"), ("SET SESSION AUTHORIZATION x", "RESET SESSION AUTHORIZATION")],
 )
@@ -306,6 +378,24 @@ def test_a_role_is_made_inside_a_transaction_block_and_goes_with_it() -> None:
     assert codes(verify(f"{block} COMMIT; SELECT id FROM t")) == []
     undone = verify(f"{block} ROLLBACK; CREATE TABLE u (id bigint PRIMARY KEY); GRANT SELECT ON u TO a")
     assert codes(undone) == [("/statements/6", "engine.undefined_object")]
+
+
+@pytest.mark.parametrize(
+    ("script", "expected"),
+    [
+        ("DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'r') THEN CREATE ROLE r; END IF; END $$",
+         Status.PASSED),
+        ("DO $$ BEGIN EXECUTE 'CREATE ROLE r'; END $$", Status.INCONCLUSIVE),
+        ("CREATE ROLE a; ALTER ROLE a RENAME TO r", Status.PASSED),
+        ("BEGIN; CREATE ROLE a; ALTER ROLE a RENAME TO r; COMMIT", Status.PASSED),
+    ],
+)  # fmt: skip
+def test_a_role_that_a_block_makes_or_that_is_renamed_can_be_used(script: str, expected: Status) -> None:
+    """What needs it is run where the block's tree names it, and open where dynamic SQL hides it; never an error."""
+    evidence = verify(f"CREATE TABLE t (id bigint PRIMARY KEY); {script}; GRANT SELECT ON t TO r")
+
+    assert codes(evidence) == []
+    assert [v.status for v in evidence.verdicts if v.tier is Tier.ENGINE][-1] is expected
 
 
 def test_what_a_failed_block_takes_with_it_is_not_a_second_error() -> None:

@@ -53,6 +53,8 @@ class BatchStub:
         """What an error says."""
         self.fate: Callable[[Json, int], str] = lambda body, batch: "succeeded"
         self.answer: Callable[[Json], str] = repeated
+        self.spoil: Callable[[str, Json, int], str] = lambda line, body, batch: line
+        """What is made of a line of the results before it is written."""
         self.whole: Callable[[int], list[Json] | None] = lambda batch: None
         """The errors with which OpenAI gives a batch up as a whole."""
         self.status = "completed"
@@ -178,7 +180,8 @@ class BatchStub:
     ) -> None:
         at, batch = next((at, one) for at, one in enumerate(self.batches) if one.id == name)
         fates = [(custom_id, body, self.fate(body, at)) for custom_id, body in batch.requests.items()]
-        lines = [json.dumps(said) for one in reversed(fates) if (said := line(*one)) is not None]
+        told = [(one[1], said) for one in reversed(fates) if (said := line(*one)) is not None]
+        lines = [self.spoil(json.dumps(said), body, at) for body, said in told]
         self._say(http, "".join(f"{line}\n" for line in lines))
 
     def _anthropic(self, custom_id: str, body: Json, fate: str) -> Json | None:

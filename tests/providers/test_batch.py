@@ -15,7 +15,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from batch_stub import KEY, KINDS, QUICK, BatchStub, Word, client, is_repair, little_prompt, no_shouting, word_of
+from batch_stub import (
+    KEY,
+    KINDS,
+    QUICK,
+    BatchStub,
+    Word,
+    client,
+    is_repair,
+    little_prompt,
+    no_shouting,
+    repeated,
+    word_of,
+)
 from spans import Seen, values
 
 from dbprompt import Answer, AskError, AsyncClient, Brief, Client, OutputError, Price, RequestError, ScriptedProvider
@@ -202,6 +214,50 @@ def test_a_line_that_lacks_is_fetched_again_then_asked_again(kind: str, stub: Ba
     lacking = 3 if kind == "anthropic" else 6
     assert words(run(kind, stub, tmp_path / "other", "tea", "milk")) == ["tea", "milk"]
     assert stub.sent()[1:] == [["tea", "milk"], ["milk"]]
+
+
+@pytest.mark.parametrize("tries", [1, 2])
+def test_few_tries_do_not_lose_what_was_answered(kind: str, stub: BatchStub, tmp_path: Path, tries: int) -> None:
+    """Who looks less often than a lacking line is fetched has the other answers all the same, at the first start."""
+    stub.fate = lambda body, batch: "missing" if (word_of(body), batch) == ("milk", 0) else "succeeded"
+    ends = run(kind, stub, tmp_path, "tea", "milk", policy=replace(QUICK, tries=tries))
+    assert words(ends) == ["tea", "milk"] and stub.sent() == [["tea", "milk"], ["milk"]]
+
+
+SPOILED = {
+    "no JSON": lambda _: "{garbage",
+    "too deep": lambda _: "[" * 100_000,
+    "no object": lambda _: "[1]",
+    "no name": lambda line: line.replace("custom_id", "id"),
+    "another status": lambda line: line.replace('"status_code": 200', '"status_code": "200"').replace(
+        '"type": "succeeded", "message": {', '"type": "succeeded", "message": "200", "rest": {'
+    ),
+}
+
+
+@pytest.mark.parametrize("spoiled", SPOILED)
+def test_one_bad_line_of_the_results_harms_no_other(kind: str, stub: BatchStub, tmp_path: Path, spoiled: str) -> None:
+    """What was answered beside it is had and kept; only the request of that line goes into another batch."""
+    stub.spoil = lambda line, body, batch: SPOILED[spoiled](line) if (word_of(body), batch) == ("milk", 0) else line
+    assert words(run(kind, stub, tmp_path, "tea", "milk", "sugar")) == ["tea", "milk", "sugar"]
+    assert stub.sent() == [["tea", "milk", "sugar"], ["milk"]]
+
+
+def test_half_a_letter_in_an_answer_is_kept(kind: str, stub: BatchStub, tmp_path: Path) -> None:
+    """No file can hold it as it is; it is written as JSON escapes it, and the next start reads the same."""
+    stub.answer = lambda body: '{"word": "\ud800"}' if word_of(body) == "milk" else repeated(body)
+    ends = []
+    for start in "12":
+        with client(kind, stub.url, recording=tmp_path / f"{start}.json", mode="record") as asked:
+            batch = asked.batch(tmp_path / "state", policy=QUICK)
+            ends = batch.run(little_prompt(tmp_path), [{"SAID": "tea"}, {"SAID": "milk"}], output=Word)
+        assert ends[1].trace is not None and ends[1].trace[0].answer == '{"word": "\ud800"}'
+    assert words(ends)[0] == "tea" and not any("tea" in sent for sent in stub.sent()[1:])
+    with client(kind, stub.url, recording=tmp_path / "2.json") as replaying:
+        again = replaying.batch(tmp_path / "again").run(
+            little_prompt(tmp_path), [{"SAID": "tea"}, {"SAID": "milk"}], output=Word
+        )
+    assert words(again) == words(ends)
 
 
 def test_at_the_deadline_nothing_is_lost(kind: str, stub: BatchStub, tmp_path: Path) -> None:

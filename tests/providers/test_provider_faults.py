@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import pkgutil
+import re
 import traceback
 from collections.abc import Iterator
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
 from typing import TypeAlias
 
@@ -16,7 +18,10 @@ import httpx2
 import openai
 import pytest
 from provider_wiring import KEY, FaultServer, Wire, ask
+from pydantic import BaseModel
 
+from dbprompt import Client, Trace
+from dbprompt.calls.line import Aim, Line
 from dbprompt.errors import (
     AuthenticationError,
     ConnectionFailedError,
@@ -28,6 +33,7 @@ from dbprompt.errors import (
     ServerError,
     UnknownModelError,
 )
+from dbprompt.messages import Message, Role
 from dbprompt.providers import Provider, open_provider
 from dbprompt.providers.anthropic import ERRORS as ANTHROPIC_ERRORS
 from dbprompt.providers.base_errors import ErrorTable
@@ -37,6 +43,12 @@ CLAUDE, GPT, LOCAL = "anthropic:claude-opus-5-5", "openai:gpt-6.2-sol", "openai:
 MODELS = (CLAUDE, LOCAL)
 
 Opened: TypeAlias = dict[str, Provider]
+
+
+class Short(BaseModel):
+    """What is asked for here."""
+
+    name: str
 
 
 def body(message: str, kind: str = "some_error", code: str | None = None) -> str:
@@ -75,6 +87,8 @@ def failing(provider: Provider) -> ProviderError:
         ("400 Bad Request", body("max_tokens: too large"), RequestError),
         ("400 Bad Request", body("`m` does not exist", "invalid_request_error", "model_not_found"), UnknownModelError),
         ("400 Bad Request", body("Your credit balance is too low"), QuotaError),
+        ("402 Payment Required", body("Insufficient Balance", "unknown_error"), QuotaError),
+        ("402 Payment Required", body("This request requires more credits, or fewer max_tokens."), QuotaError),
         ("429 Too Many", body("You exceeded your current quota", "insufficient_quota"), QuotaError),
         ("429 Too Many", body("slow down", "rate_limit_error"), RateLimitError),
         ("413 Too Large", body("too large"), RequestError),
@@ -118,6 +132,19 @@ def test_retry_after_as_a_date(faults: FaultServer, opened: Opened) -> None:
     assert failing(opened[LOCAL]).retry_after == 0
 
 
+@pytest.mark.parametrize("wait", ["99999999999", "1e308", "Fri, 31 Dec 9999 23:59:59 GMT"])
+@pytest.mark.parametrize("status", ["429 Too Many", "503 Busy"])
+def test_a_wait_that_nobody_lives_to_see(faults: FaultServer, opened: Opened, status: str, wait: str) -> None:
+    """A Retry-After beyond a day ends the call at once, with the provider's own error, which says what was asked."""
+    faults.says(status, body("busy"), f"retry-after: {wait}")
+    error = failing(opened[LOCAL])
+    assert error.status == int(status[:3]) and not error.retryable and error.retry_after is None
+    assert re.search(r"busy .*It asks to wait [\d.,e+]+ days", str(error))
+    line = Line(aims=[Aim(opened[CLAUDE])], sleep=lambda _: pytest.fail("it was waited for"))
+    with pytest.raises(type(error), match="days, which is not waited for"):
+        line.job().send(ask())
+
+
 @pytest.mark.parametrize("model", MODELS)
 def test_connections_that_break(faults: FaultServer, opened: Opened, model: str) -> None:
     """A reset before, or in the middle of, a body is a failed connection and never an answer."""
@@ -133,6 +160,36 @@ def test_stream_that_breaks(faults: FaultServer, wire: Wire) -> None:
     for world in (wire.sync, wire.awaited):
         with pytest.raises(ConnectionFailedError):
             world(CLAUDE, None, ask(tokens=64_000), base_url=faults.url)
+
+
+@pytest.mark.parametrize(
+    ("status", "location", "told"),
+    [
+        *[(status, "https://me:pw@other.example/v1/x?k=v", "https://other.example/v1/x") for status in (301, 303, 307)],
+        (308, "/v2/elsewhere", "/v2/elsewhere"),
+        (307, f"https://other.example/{KEY}", r"https://other.example/\[key\]"),
+        (304, None, "no address that can be read"),
+        (307, "https://a:b/", "no address that can be read"),
+    ],
+)
+@pytest.mark.parametrize("model", [CLAUDE, GPT, LOCAL])
+def test_a_prompt_does_not_follow_a_redirect(
+    wire: Wire, model: str, status: int, location: str | None, told: str
+) -> None:
+    """No other host reads it, one request is one, and the error says where it was led to, without what is secret."""
+    seen: list[httpx2.Request] = []
+
+    def handler(request: httpx2.Request) -> httpx2.Response:
+        seen.append(request)
+        return httpx2.Response(status, headers={} if location is None else {"location": location})
+
+    base = None if model != LOCAL else "http://127.0.0.1:9/v1"
+    for world in (wire.sync, wire.awaited):
+        says = rf"leads elsewhere \({status}\): to [^@?]*{told}\. .*base_url"
+        with pytest.raises(RequestError, match=says) as caught:
+            world(model, wire.tape(handler), ask(), base_url=base)
+        assert caught.value.status == status and not caught.value.retryable and not caught.value.in_doubt
+    assert len(seen) == 2
 
 
 def test_nobody_listens(wire: Wire) -> None:
@@ -227,3 +284,16 @@ def test_keys_stay_secret_when_the_connection_fails(wire: Wire) -> None:
         with pytest.raises(ConnectionFailedError) as caught:
             wire.sync(model, wire.tape(handler), ask())
         assert KEY not in "".join(traceback.format_exception(caught.value))
+
+
+def test_a_password_in_the_address_stays_secret(faults: FaultServer, tmp_path: Path) -> None:
+    """Not even the hint to check the address shows it, nor a server that says it back, nor the trace."""
+    secret = "pass-%77ord-99xyz"
+    host = faults.url.partition("//")[2]
+    faults.says("404 Not Found", body(f"no route for pass-word-99xyz or {secret}"))
+    with Client(LOCAL, base_url=f"http://me:{secret}@{host}/v1") as client, pytest.raises(RequestError) as caught:
+        client.run([Message(Role.USER, "?")], output=Short)
+    error = caught.value
+    assert f"Check base_url (http://{host}/v1)" in str(error) and isinstance(error.trace, Trace)
+    shown = "".join(traceback.format_exception(error)) + error.trace.save(tmp_path / "t.json").read_text()
+    assert "99xyz" not in shown and "[key]" in shown

@@ -5,14 +5,28 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+import traceback
+from importlib.util import find_spec
 
 import httpx2
 import pytest
 from provider_wiring import ORIGIN, Wire, ask
+from pydantic import BaseModel
 
+from dbprompt import AsyncClient, Client, Message, Role
 from dbprompt.errors import AuthenticationError, MissingExtraError, RequestError, UnknownModelError
 from dbprompt.messages import Reply, StopReason, Usage
-from dbprompt.providers import AsyncScriptedProvider, ScriptedProvider, open_async_provider, open_provider
+from dbprompt.providers import (
+    AsyncScriptedProvider,
+    ScriptedProvider,
+    open_async_provider,
+    open_batch_api,
+    open_provider,
+)
+
+
+class Empty(BaseModel):
+    """What is asked for where nobody answers."""
 
 
 def test_importing_loads_no_sdk() -> None:
@@ -62,12 +76,81 @@ def test_a_key_from_the_environment_goes_only_home(monkeypatch: pytest.MonkeyPat
     assert seen == ["Bearer sk-from-the-environment", "Bearer not-needed"]
 
 
+@pytest.mark.parametrize(
+    ("base_url", "said"),
+    [
+        ("", "base_url is empty"),
+        (" ", "base_url is empty"),
+        ("http://me:secret@h/v1?api-version=secret", r"base_url \(http://h/v1\) has a query"),
+        ("http://me:secret@h:port/v1", r"base_url \(http://h:port/v1\) is no address"),
+    ],
+)
+@pytest.mark.parametrize("model", ["openai:x", "anthropic:x"])
+def test_an_address_that_is_none(monkeypatch: pytest.MonkeyPatch, model: str, base_url: str, said: str) -> None:
+    """An empty one does not mean the API itself, and a query would end up in the middle of a path."""
+    for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY"):
+        monkeypatch.setenv(name, "sk-from-the-environment")
+    for opening in (open_provider, open_async_provider, open_batch_api):
+        with pytest.raises(RequestError, match=said) as caught:
+            opening(model, base_url=base_url)
+        assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("HTTP_PROXY", "garbage://me:secret@x"),
+        ("all_proxy", "http://h:port"),
+        ("SSL_CERT_FILE", "/nonexistent"),
+        ("SSL_CERT_FILE", __file__),
+        ("OPENAI_BASE_URL", "http://h:port/v1"),
+    ],
+)
+def test_a_bad_environment_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    """What the HTTP client cannot use of it is an error of ours that says where to look, without a password."""
+    for proxy in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.delenv(proxy, raising=False)
+    monkeypatch.setenv(name, value)
+    for opening in (open_provider, open_batch_api):
+        with pytest.raises(RequestError, match=f"environment is {name} ") as caught:
+            opening("openai:x", api_key="sk-test")
+        assert "secret" not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.skipif(find_spec("socksio") is not None, reason="socksio is installed")
+def test_a_proxy_that_speaks_socks_needs_a_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error says which, and not the name of an HTTP client that is not in use."""
+    monkeypatch.setenv("all_proxy", "socks5://127.0.0.1:9")
+    with pytest.raises(MissingExtraError, match="pip install socksio"):
+        open_provider("openai:x", api_key="sk-test")
+
+
 def test_a_missing_sdk_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where an SDK is not installed, the error says what to install."""
     monkeypatch.setitem(sys.modules, "anthropic", None)
     monkeypatch.delitem(sys.modules, "dbprompt.providers.anthropic", raising=False)
     with pytest.raises(MissingExtraError, match="pip install anthropic"):
         open_provider("anthropic:claude-opus-5-5", api_key="k")
+
+
+def test_a_closed_client_says_so_at_once() -> None:
+    """Nothing is sent and nothing waited for: its connections do not come back."""
+    told = {"model": "openai:m", "base_url": "http://127.0.0.1:9/v1", "on_wait": lambda _: pytest.fail("it waits")}
+    asked = [Message(Role.USER, "x")]
+    client = Client(**told)  # type: ignore[arg-type]
+    client.close()
+    with pytest.raises(RequestError, match="openai-compatible:m was closed with its client"):
+        client.run(asked, output=Empty)
+    with client.stream(asked, output=Empty) as stream, pytest.raises(RequestError, match="was closed"):
+        stream.result()
+
+    async def awaited() -> None:
+        other = AsyncClient(**told)  # type: ignore[arg-type]
+        await other.aclose()
+        with pytest.raises(RequestError, match="was closed"):
+            await other.run(asked, output=Empty)
+
+    asyncio.run(awaited())
 
 
 def test_scripted_lines() -> None:

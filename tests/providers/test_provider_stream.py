@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, closing
 from contextvars import copy_context
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import product
 from pathlib import Path
 
@@ -153,6 +155,23 @@ def test_how_a_stream_ends(wire: Wire, model: str, number: int, stop: StopReason
         assert reply.usage == Usage(1, 14, 7, 4, 0, 3)
 
 
+def test_chat_pieces_in_parts(wire: Wire) -> None:
+    """Text comes in parts at Mistral, among thoughts; and a space behind the last line takes no answer away."""
+    parts = [{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}, {"type": "text", "text": '": 1}'}]
+    last = {"choices": [{"delta": {"content": parts}, "finish_reason": "stop"}]}
+    for world in WORLDS:
+        *pieces, reply = world(LOCAL, wire.tape(sse(events(*start(LOCAL), last, "[DONE] "))))
+        assert pieces == ['{"a', '": 1}'] and isinstance(reply, Reply) and reply.text == '{"a": 1}'
+
+
+def test_a_gateway_tells_in_a_stream_that_the_model_behind_it_failed(wire: Wire) -> None:
+    """It is an error of the server, and no end of an answer."""
+    last = {"choices": [{"delta": {}, "finish_reason": "error", "error": {"code": 502, "message": "upstream died"}}]}
+    for world in WORLDS:
+        with pytest.raises(ServerError, match="upstream died"):
+            world(LOCAL, wire.tape(sse(events(*start(LOCAL), last, "[DONE]"))))
+
+
 @pytest.mark.parametrize("model", MODELS)
 def test_a_stream_without_its_end(wire: Wire, model: str) -> None:
     """A body that ends politely before the answer does is a broken connection, whatever had come."""
@@ -270,6 +289,44 @@ def test_a_connection_is_used_again(faults: FaultServer, wire: Wire) -> None:
 
     streamed(LOCAL, wire.tape(lambda _: httpx2.Response(200, headers=SSE, stream=Body())))
     assert left == [True]
+
+
+@pytest.mark.parametrize("more", [b"", b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"])
+def test_what_a_server_sends_behind_an_answer_is_no_answer(more: bytes) -> None:
+    """A connection with more in it than was asked for is not used again; any other one is."""
+    ports: list[int] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["content-length"]))
+            ports.append(self.client_address[1])
+            choice = {"finish_reason": "stop", "message": {"content": str(len(ports))}}
+            body = json.dumps({"model": "q", "choices": [choice]}).encode()
+            self.wfile.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body + more))
+
+        def log_message(self, *_: object) -> None:
+            """Stay silent."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        base = f"http://127.0.0.1:{server.server_port}/v1"
+
+        async def awaited() -> list[str]:
+            provider = open_async_provider(LOCAL, base_url=base)
+            try:
+                return [(await provider.send(ask())).text for _ in range(3)]
+            finally:
+                await provider.aclose()
+
+        plain = open_provider(LOCAL, base_url=base)
+        assert [plain.send(ask()).text for _ in range(3)] == ["1", "2", "3"]
+        plain.close()
+        assert asyncio.run(awaited()) == ["4", "5", "6"]
+        server.shutdown()
+    assert len(set(ports)) == (6 if more else 2)
 
 
 def test_a_finished_answer_is_not_withheld_by_a_client_of_yours() -> None:

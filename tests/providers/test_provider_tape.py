@@ -17,12 +17,12 @@ import vcr  # type: ignore[import-untyped]
 from provider_wiring import KEY, ORIGIN, SCHEMA, Handler, ask
 
 from dbprompt.calls.line import Aim, Line
-from dbprompt.errors import NoRecordingError, RecordingError, ServerError
+from dbprompt.errors import NoRecordingError, ProviderError, RecordingError, ServerError
 from dbprompt.messages import OutputSchema, Reply, Request
 from dbprompt.providers import AsyncProvider, Provider, open_async_provider, open_provider
 from dbprompt.providers.authored import authored_transport
 from dbprompt.providers.base import AsyncStreamingProvider, StreamingProvider
-from dbprompt.providers.base_cassette import key_of
+from dbprompt.providers.base_cassette import key_of, write
 from dbprompt.providers.tape import Tape
 
 CLAUDE, GPT, LOCAL = "anthropic:claude-opus-5-5", "openai:gpt-6.2-sol", "openai:qwen"
@@ -170,6 +170,19 @@ def test_nothing_secret_is_recorded(tmp_path: Path) -> None:
     assert not [secret for secret in (KEY, "session=1", "org-7", "uthorization") if secret in text]
 
 
+def test_a_password_in_the_address_is_not_recorded(tmp_path: Path) -> None:
+    """Neither as a part of the address, nor where the server quotes it as it was written or sent."""
+
+    def handler(request: httpx2.Request) -> httpx2.Response:
+        return authored_transport([f"{KEY} {request.headers['authorization']}"]).handle_request(request)
+
+    tape = Tape.open(tmp_path / "t.json", mode="record", inner=httpx2.MockTransport(handler))
+    reply = open_provider(LOCAL, base_url=f"http://me:{KEY}@127.0.0.1:9/v1", tape=tape).send(ask())
+    sent = reply.text.rpartition(" ")[2]
+    text = (tmp_path / "t.json").read_text(encoding="utf-8")
+    assert KEY not in text and sent not in text and "me:" not in text
+
+
 def test_a_placeholder_is_no_secret(tmp_path: Path) -> None:
     """A key that is only a word ("ollama") is not blotted out of texts: the recording would not fit any more."""
     tape = Tape.open(tmp_path / "t.json", mode="record", inner=authored_transport(["an ollama answer"]))
@@ -186,6 +199,25 @@ def test_only_the_final_response_is_recorded(tmp_path: Path) -> None:
     line = Line(aims=[Aim(opened(CLAUDE, tape))], sleep=lambda _: None)
     assert line.job().send(ask()).usage.requests == 3
     assert [each.status for each in Tape.open(tmp_path / "t.json").interactions] == [200]
+
+
+def test_a_redirect_is_not_recorded(tmp_path: Path) -> None:
+    """It is nobody's answer, and without its address, which no file keeps, a replay could not follow it."""
+    handler: Handler = lambda _: httpx2.Response(307, headers={"location": f"{BASE}/elsewhere"}, json={})  # noqa: E731
+    tape = Tape.open(tmp_path / "t.json", mode="record", inner=httpx2.MockTransport(handler))
+    with pytest.raises(ProviderError):
+        opened(LOCAL, tape).send(ask())
+    assert tape.interactions == () and not (tmp_path / "t.json").exists()
+
+
+def test_a_file_that_cannot_be_written_is_refused_before_anybody_is_asked(tmp_path: Path) -> None:
+    """A folder in its place, a device, a file in the way, a system without files: said at once, and nothing is made."""
+    (tmp_path / "in_the_way").write_text("")
+    for path in (tmp_path, Path("/dev/full"), tmp_path / "in_the_way/t.json", Path("/proc/t.json")):
+        with pytest.raises(RecordingError, match="cannot be written"):
+            Tape.open(path, mode="record")
+    Tape.open(tmp_path / "not/there/t.json", mode="record")
+    assert [each.name for each in tmp_path.iterdir()] == ["in_the_way"]
 
 
 def test_the_same_request_twice_is_answered_in_order(tmp_path: Path) -> None:
@@ -279,6 +311,29 @@ def test_provenance_summary(tmp_path: Path) -> None:
     assert Tape.open(path).provenance_summary() == f"{path}: authored, {day}, anthropic:claude-opus-5-5"
 
 
+WHOLE = json.dumps(
+    {
+        "version": 1,
+        "interactions": [
+            {
+                "request": {"method": "POST", "uri": "http://h/v1/m", "body": "["},
+                "response": {"status": {"code": 200, "message": ""}, "headers": {}, "body": {"string": "{}"}},
+            }
+        ],
+    }
+)
+
+
+def test_strange_bodies(tmp_path: Path) -> None:
+    """A recorded body that is too deep to read, or holds half of a letter, is one like another, also written anew."""
+    for strange in ("[" * 100_000, r'"\ud800"'):
+        text = WHOLE.replace('"body": "["', f'"body": {json.dumps(strange)}').replace('"{}"', r'"\ud800"')
+        (tmp_path / "t.json").write_text(text)
+        kept = Tape.open(tmp_path / "t.json").interactions
+        write(tmp_path / "again.json", (each.to_json() for each in kept))
+        assert Tape.open(tmp_path / "again.json").interactions == kept and len(kept) == 1
+
+
 def test_broken_files(tmp_path: Path) -> None:
     """A recording that is missing, no JSON or no cassette is named with its path; a half write leaves the old one."""
     for text, said in (
@@ -286,6 +341,9 @@ def test_broken_files(tmp_path: Path) -> None:
         ("{", "not readable as a recording"),
         ('{"version": 2}', "not a cassette of format 1"),
         ('{"version": 1, "interactions": [{"request": {}}]}', "without 'response'"),
+        ("[" * 100_000, "not readable as a recording"),
+        (WHOLE.replace("200", '"abc"'), "a status that is no number"),
+        (WHOLE.replace('{"code": 200, "message": ""}', "7"), "without status, headers and body as objects"),
     ):
         path = tmp_path / "t.json"
         if text is not None:

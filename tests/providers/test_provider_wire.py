@@ -295,6 +295,18 @@ def test_chat_format_is_found_out_once(wire: Wire, status: int) -> None:
     assert (first.usage.requests, second.usage.requests) == (2, 1)
 
 
+@pytest.mark.parametrize(
+    ("told", "counted"),
+    [(100.0, 100), (100.5, 0), (10**400, 0), (-3, 0), (True, 0), ("100", 0), (None, 0), (1e300, 0)],
+)
+def test_tokens_are_whole_numbers_that_can_be(wire: Wire, told: object, counted: int) -> None:
+    """A server that writes 100.0 counts; what no request can have is told by nobody, and nothing computes with it."""
+    body = completion() | {"usage": {"prompt_tokens": told, "completion_tokens": told}}
+    handler = lambda _: httpx2.Response(200, content=json.dumps(body))  # noqa: E731
+    reply = wire.sync(LOCAL, wire.tape(handler), ask(), base_url=BASE)
+    assert reply.usage == Usage(1, counted, counted) and reply.counted is (counted > 0)
+
+
 def test_chat_format_as_told(wire: Wire) -> None:
     """A response format that the user names is never changed."""
     refusal = {"error": {"message": "response_format?"}}
@@ -302,6 +314,13 @@ def test_chat_format_as_told(wire: Wire) -> None:
     with pytest.raises(RequestError):
         wire.sync(LOCAL, wire.tape(answering(refusal, seen, 400)), ask(), base_url=BASE, response_format="json_schema")
     assert len(seen) == 1
+
+
+IN_PARTS = [
+    {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]},
+    *({"type": "text", "text": each} for each in "{}"),
+]
+"""How models answer that think aloud at Mistral."""
 
 
 @pytest.mark.parametrize(
@@ -313,12 +332,24 @@ def test_chat_format_as_told(wire: Wire) -> None:
         ("content_filter", {"content": None}, StopReason.REFUSED, ""),
         ("stop", {"content": None, "refusal": "No."}, StopReason.REFUSED, "No."),
         ("stop", {"content": None}, StopReason.COMPLETE, ""),
+        ("stop", {"content": IN_PARTS}, StopReason.COMPLETE, "{}"),
     ],
 )
 def test_chat_stops(wire: Wire, finish: str, said: dict[str, object], stop: StopReason, text: str) -> None:
     """Each finish reason of chat completions has one meaning; no text is an empty answer, not a crash."""
     reply = wire.sync(LOCAL, wire.tape(answering(completion(finish, **said))), ask(), base_url=BASE)
     assert (reply.stop, reply.text) == (stop, text)
+
+
+@pytest.mark.parametrize(
+    ("told", "words"), [({"error": {"code": 502, "message": "upstream died"}}, r"upstream died \[502\]"), ({}, "error")]
+)
+def test_a_gateway_tells_that_the_model_behind_it_failed(wire: Wire, told: dict[str, object], words: str) -> None:
+    """In the place of an answer: that is worth another try, and no empty answer for the model to repair."""
+    body = completion("error", content="")
+    body["choices"] = [{**choice, **told} for choice in body["choices"]]  # type: ignore[attr-defined]
+    with pytest.raises(ServerError, match=words):
+        wire.sync(LOCAL, wire.tape(answering(body)), ask(), base_url=BASE)
 
 
 @pytest.mark.parametrize("model", [CLAUDE, GPT, LOCAL])

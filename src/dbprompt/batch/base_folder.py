@@ -148,8 +148,9 @@ class BatchFolder:
 
     def collected(self, submission: Submission, ends: Sequence[Collected]) -> None:
         """Writes down how each request of a batch ended; with that, the batch is done with."""
-        _write(self._answers_file(submission.mark), (f"{_COLLECTED.dump_json(end).decode()}\n" for end in ends))
-        self._keep(ends)
+        kept = [replace(end, body=_writable(end.body), refused=_writable(end.refused)) for end in ends]
+        _write(self._answers_file(submission.mark), (f"{_COLLECTED.dump_json(end).decode()}\n" for end in kept))
+        self._keep(kept)
 
     def _keep(self, ends: Iterable[Collected]) -> None:
         self._answers |= {end.key: end for end in ends if end.body or end.refused}
@@ -174,6 +175,11 @@ class BatchFolder:
 
     def _answers_file(self, mark: str) -> Path:
         return self.home / "answers" / f"{mark}.jsonl"
+
+
+def _writable(text: str) -> str:
+    """The text with each half of a letter as `\\ud800`: a file cannot hold it, and in JSON that means the same."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _read(adapter: TypeAdapter[T], file: Path, data: bytes) -> T:

@@ -106,8 +106,8 @@ class BatchLine:
                 reply = self._api.decode(body)
             except ProviderError as error:
                 return error
-            self._record(asked, body)
-            return replace(reply, usage=priced(reply.usage, self._price), asked=self._model)
+            self._record(asked, found.body)
+            return replace(reply, usage=priced(reply, self._price), asked=self._model)
         if found is not None and (refusal := found.error()) is not None:
             return refusal
         return round_.errors.get(asked.key) or self._too_late()
@@ -216,7 +216,7 @@ class BatchLine:
             return
         lacking = sum(one not in found for one in custom_ids)
         self._torn[submission.mark] += 1
-        if lacking and self._torn[submission.mark] < _TORN:
+        if lacking and self._torn[submission.mark] < min(_TORN, self._policy.tries):
             raise ServerError(
                 f"{self._model}: the results of {submission.id} lack {lacking} of {len(custom_ids)} lines."
             )
@@ -237,7 +237,7 @@ class BatchLine:
         self._slow_down |= isinstance(end, RateLimitError)
         return Collected(key, refused=str(end), status=end.status) if refused_for_good(end) else Collected(key)
 
-    def _record(self, asked: _Asked, body: Body) -> None:
+    def _record(self, asked: _Asked, body: str) -> None:
         if self._tape is None:
             return
         import httpx2
@@ -245,9 +245,9 @@ class BatchLine:
         origin = asked.request.origin
         origin = origin if origin.schema_hash else replace(origin, schema_hash=asked.request.output.hash)
         with naming(Sending(self._api.name, self._api.model, origin)):
-            self._tape.record(
-                httpx2.Request("POST", self._api.url, content=asked.body.encode()), httpx2.Response(200, json=body)
-            )
+            request = httpx2.Request("POST", self._api.url, content=asked.body.encode())
+            kind = {"content-type": "application/json"}
+            self._tape.record(request, httpx2.Response(200, headers=kind, content=body.encode()))
 
     def _open(self) -> tuple[Submission, ...]:
         return self._folder.open(self._model)

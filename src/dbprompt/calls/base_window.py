@@ -182,11 +182,19 @@ class Windows:
         self._order = 0
         self._outputs: deque[int] = deque(maxlen=_LATEST)
 
+    def anew(self) -> Windows:
+        """The same limits, and nothing counted yet."""
+        fresh = Windows()
+        fresh._known = self._known
+        for mine, theirs in zip(fresh._all, self._all, strict=True):
+            mine.given, mine.learned = theirs.given, theirs.learned
+        return fresh
+
     def limit_to(self, limits: RateLimits) -> None:
         """Sets the limits that the caller tells; what is None stays as it was."""
         for window, told in zip(self._all, _fields(limits), strict=True):
             if told is not None and told.limit is not None:
-                if told.limit < 1:
+                if not told.limit >= 1:  # as nan is neither
                     raise ValueError(f"limits: {told.limit} {window.what} a minute; give at least 1, or None")
                 window.given, self._known = told.limit, True
 

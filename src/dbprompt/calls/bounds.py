@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 
+from dbprompt.calls.base_numbers import check_number
 from dbprompt.calls.prices import Price
 from dbprompt.errors import BudgetError, DeadlineError
 from dbprompt.messages import Request, Usage
@@ -42,8 +43,9 @@ class Bounds:
     def __post_init__(self) -> None:
         for each in fields(self):
             value = getattr(self, each.name)
-            if value is not None and not value > 0:
-                raise ValueError(f"{each.name} is {value!r}: a bound is more than 0, or None for no bound")
+            if value is not None:
+                wanted = "a bound is a number of more than 0, or None for no bound"
+                check_number(each.name, value, wanted, above=0, most=math.inf)
 
     @property
     def of_spending(self) -> bool:
@@ -175,8 +177,8 @@ class Meter:
     def settle(self, reserved: Reservation, used: Usage | None, *, refused: int = 0) -> None:
         """Counts what the request did cost instead of what was held back for it.
 
-        Nobody knows what a request cost that broke off (None): a bound takes it for the most that it can have been,
-        besides those that were `refused` before it.
+        Nobody knows what a request cost that broke off, or whose provider told no tokens (None): a bound takes it for
+        the most that it can have been, besides those that were `refused` before it.
         """
         if used is None:
             used = replace(reserved.usage, requests=reserved.usage.requests + refused)
@@ -197,7 +199,7 @@ class Meter:
             return
         for bound in ("input_tokens", "output_tokens", "cost_usd"):
             limit, spent = getattr(self.bounds, bound), getattr(self.spent, bound)
-            if limit is not None and spent is not None and spent > limit:
+            if limit is not None and spent is not None and spent > limit and not math.isclose(spent, limit):
                 told = (
                     f"{self.what} has passed its bound {bound}={_figure(bound, limit)}: {_figure(bound, spent)} spent."
                 )

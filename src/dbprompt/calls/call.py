@@ -168,7 +168,7 @@ class Asking:
             send = Send(model, held[-1].request, *self._until())
             used = None  # from here on nobody knows what it costs until it has answered
             reply = yield from self._sent(send, aim, place)
-            used = reply.usage
+            used, refused = (reply.usage, 0) if reply.counted else (None, max(0, reply.usage.requests - 1))
         except NoRecordingError:
             used = Usage()
             raise
@@ -199,7 +199,7 @@ class Asking:
             with seen:
                 heard = yield send
                 reply = self._heard(heard)
-                reply = replace(reply, usage=priced(reply.usage, aim.price), asked=aim.name)
+                reply = replace(reply, usage=priced(reply, aim.price), asked=aim.name)
                 seen.replied(reply)
         except ProviderError as error:
             self._failed += _failed(aim, error.refused)

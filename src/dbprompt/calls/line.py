@@ -6,11 +6,12 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Generic, ParamSpec, TypeVar
 
 from dbprompt.calls.bounds import Bounds, Meter
 from dbprompt.calls.call import Aim, Asking
 from dbprompt.calls.fallback import Standing
+from dbprompt.calls.in_time import check_time, timed
 from dbprompt.calls.retry import RetryPolicy, Wait
 from dbprompt.calls.seeing import Seeing
 from dbprompt.calls.steps import afollow, afollow_stream, follow, follow_stream
@@ -22,6 +23,7 @@ from dbprompt.providers.base_halt import pause
 
 __all__ = ["DEFAULT_BOUNDS", "Aim", "AsyncCalls", "AsyncLine", "Calls", "Line"]
 
+A = ParamSpec("A")
 C = TypeVar("C")
 P = TypeVar("P", Provider, AsyncProvider)
 
@@ -89,14 +91,18 @@ class _Calls(Generic[P]):
         return self.seeing.trace
 
     def checking(self, section: str, check: Callable[[C], Report]) -> Callable[[C], Report]:
-        """The check, seen, and not begun when the time is up."""
+        """The check, seen, and not begun when the time is up; nor is any single one that it is made of."""
+        return self.seeing.checking(section, self.in_time(check))
 
-        def checked(candidate: C) -> Report:
-            for meter in self.meters:
-                meter.check_time()
-            return check(candidate)
+    def in_time(self, check: Callable[A, Report]) -> Callable[A, Report]:
+        """The same check within the time of the job."""
 
-        return self.seeing.checking(section, checked)
+        def checked(*args: A.args, **named: A.kwargs) -> Report:
+            with timed(self.meters):
+                check_time()
+                return check(*args, **named)
+
+        return checked
 
     def _asking(self, line: _Line[P], *, streamed: bool) -> Asking:
         call = Meter(line.per_call, "this call", line.clock)

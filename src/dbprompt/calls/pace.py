@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 import secrets
+import sys
 import threading
 from bisect import bisect_left, insort
 from collections import deque
@@ -21,6 +23,7 @@ from dbprompt.calls.base_window import Amounts, Passed, Windows, tokens_of
 from dbprompt.errors import ProviderError, RateLimitError
 from dbprompt.messages import RateLimits, Reply, Request
 from dbprompt.providers.base import AsyncProvider, Provider
+from dbprompt.providers.base_fork import anew_in_a_child
 
 __all__ = ["Pace", "Place", "pace_of"]
 
@@ -61,6 +64,7 @@ class Place:
     __slots__ = (
         "_amounts",
         "_asks_by",
+        "_counted_by",
         "_number",
         "_pace",
         "_passed",
@@ -76,7 +80,7 @@ class Place:
         self.request = request
         self.why = ""
         """What the last wait was for."""
-        self._pace, self._number = pace, number
+        self._pace, self._number, self._counted_by = pace, number, pace._limits
         self._state = _State.OUTSIDE
         self._tokens = tokens_of(request)
         self._amounts: Amounts = (0, 0, 0, 0)
@@ -93,7 +97,7 @@ class Place:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Leaves the queue; nobody will hear the answer of what is under way."""
-        if self._state is not _State.OUTSIDE:
+        if self._state is not _State.OUTSIDE and self._counted_by is self._pace._limits:  # else a fork has let it go
             self._pace._leave(self)
 
     def wait_s(self, now: float) -> float:
@@ -117,15 +121,25 @@ class Pace:
     """
 
     def __init__(self, limits: RateLimits | None = None) -> None:
-        self._lock = threading.Lock()
         self._limits = Windows()
+        self._numbers = self._refusals = 0
+        self._now = self._hold_until = self._held_at = self._next_at = -math.inf
+        self._begin()
+        anew_in_a_child(self)
+        if limits is not None:
+            self.limit_to(limits)
+
+    def _begin(self) -> None:
+        self._lock = threading.Lock()
         self._queue: list[Place] = []
         self._granted: dict[int, Place] = {}
         self._left: deque[Place] = deque()
-        self._numbers = self._under_way = self._refusals = 0
-        self._now = self._hold_until = self._held_at = self._next_at = -math.inf
-        if limits is not None:
-            self.limit_to(limits)
+        self._under_way = 0
+
+    def begin_anew(self) -> None:
+        """In a forked child: the limits are known, and nobody waits. Threads of the parent may have had the lock."""
+        self._begin()
+        self._limits = self._limits.anew()
 
     def limit_to(self, limits: RateLimits) -> None:
         """Sets the limits that the caller tells; what is None stays as it was."""
@@ -302,6 +316,15 @@ class Pace:
 _PACES: dict[tuple[str, str, bytes], Pace] = {}
 _PACES_LOCK = threading.Lock()
 _SALT = secrets.token_bytes(16)
+
+
+def _new_lock_after_fork() -> None:
+    global _PACES_LOCK  # noqa: PLW0603
+    _PACES_LOCK = threading.Lock()
+
+
+if sys.platform != "win32":
+    os.register_at_fork(after_in_child=_new_lock_after_fork)
 
 
 def pace_of(provider: Provider | AsyncProvider, *, account: str = "", limits: RateLimits | None = None) -> Pace:

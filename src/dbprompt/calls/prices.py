@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 
-from dbprompt.messages import Usage
+from dbprompt.calls.base_numbers import check_number, check_whole
+from dbprompt.messages import Reply, Usage
 
 __all__ = ["Price", "price_of", "price_table", "priced"]
 
@@ -42,6 +43,19 @@ class Price:
     as_of: str = ""
     source: str = ""
 
+    def __post_init__(self) -> None:
+        wanted = "give US dollars a million tokens, 0 at least"
+        for name in ("input", "output", "cache_read", "cache_write"):
+            value = getattr(self, name)
+            if value is not None or name in ("input", "output"):
+                check_number(f"{name} of a Price", value, wanted, least=0)
+        if self.batch is not None:
+            check_number("batch of a Price", self.batch, "give the share of the price, as 0.5", least=0, most=1)
+        if self.long_from is not None:
+            check_whole("long_from of a Price", self.long_from, "give a number of tokens", least=0)
+        if not isinstance(self.long, Price | None):
+            raise TypeError(f"long of a Price is {self.long!r}: give the Price of a long prompt")
+
     def of(self, usage: Usage) -> float:
         """What one request cost.
 
@@ -52,7 +66,7 @@ class Price:
             return self.long.of(usage)
         read = self.input if self.cache_read is None else self.cache_read
         write = self.input if self.cache_write is None else self.cache_write
-        plain = usage.input_tokens - usage.cache_read_tokens - usage.cache_write_tokens
+        plain = max(0, usage.input_tokens - usage.cache_read_tokens - usage.cache_write_tokens)
         spent = plain * self.input + usage.cache_read_tokens * read + usage.cache_write_tokens * write
         return (spent + usage.output_tokens * self.output) / _MILLION
 
@@ -88,9 +102,22 @@ class Price:
         return (input_tokens * dearest + output_tokens * self.output) / _MILLION
 
 
-def priced(usage: Usage, price: Price | None) -> Usage:
-    """The usage of one request with its cost, if it can be told; a provider that tells it by itself is right."""
-    return usage if price is None or usage.cost_usd is not None else replace(usage, cost_usd=price.of(usage))
+def priced(reply: Reply, price: Price | None) -> Usage:
+    """What one request used, with its cost if that can be told; a provider that tells it by itself is right.
+
+    No part of it has more tokens than what it is a part of, whatever the provider says.
+    """
+    told = reply.usage
+    read = min(told.cache_read_tokens, told.input_tokens)
+    usage = replace(
+        told,
+        cache_read_tokens=read,
+        cache_write_tokens=min(told.cache_write_tokens, told.input_tokens - read),
+        reasoning_tokens=min(told.reasoning_tokens, told.output_tokens),
+    )
+    if price is None or told.cost_usd is not None or not reply.counted:
+        return usage
+    return replace(usage, cost_usd=price.of(usage))
 
 
 def price_of(model: str, prices: Mapping[str, Price] | None = None, *, shipped: bool = True) -> Price | None:

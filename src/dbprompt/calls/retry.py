@@ -21,7 +21,8 @@ class RetryPolicy:
     Args:
         attempts: requests in all.
         first_wait_s: the middle of the first wait; it doubles from there, with jitter.
-        longest_wait_s: where doubling ends. What a provider asks for in Retry-After is waited in full.
+        longest_wait_s: where doubling ends. What a provider asks for in Retry-After is waited in full, up to
+            a day.
     """
 
     attempts: int = 4

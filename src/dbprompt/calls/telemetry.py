@@ -51,7 +51,10 @@ def open_spans(telemetry: bool | TracerProvider, keys: tuple[str, ...] = ()) -> 
 
     Raises:
         MissingExtraError: OpenTelemetry's API is not installed.
+        TypeError: it is neither.
     """
+    if not isinstance(telemetry, bool) and not callable(getattr(telemetry, "get_tracer", None)):
+        raise TypeError(f"telemetry is {telemetry!r}: say True, False, or give a TracerProvider of OpenTelemetry")
     if telemetry is False:
         return None
     try:
@@ -224,11 +227,10 @@ class Spans:
 
     def _answered(self, reply: Reply) -> dict[str, Value]:
         usage = reply.usage
-        values: dict[str, Value] = {
-            "gen_ai.response.finish_reasons": [_FINISHED[reply.stop]],
-            "gen_ai.usage.input_tokens": usage.input_tokens,
-            "gen_ai.usage.output_tokens": usage.output_tokens,
-        }
+        values: dict[str, Value] = {"gen_ai.response.finish_reasons": [_FINISHED[reply.stop]]}
+        if reply.counted:
+            values["gen_ai.usage.input_tokens"] = usage.input_tokens
+            values["gen_ai.usage.output_tokens"] = usage.output_tokens
         if reply.model:
             values["gen_ai.response.model"] = reply.model
         parts = {

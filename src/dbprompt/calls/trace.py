@@ -108,14 +108,18 @@ class Trace:
         return tuple(column[0] for column in same)
 
     def to_json(self) -> str:
-        """The trace as one JSON document. Texts stand once: every request of a design begins as the others do."""
+        """The trace as one JSON document. Texts stand once: every request of a design begins as the others do.
+
+        Half of a letter, which no file can hold, is escaped, and read back as it was.
+        """
         numbers: dict[str, int] = {}
         written = _exchanges().dump_python(tuple(self), mode="json")
         for exchange in written:
             for message in exchange["messages"]:
                 message["text"] = numbers.setdefault(message["text"], len(numbers))
         document = {"format": FORMAT, "texts": list(numbers), "exchanges": written}
-        return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+        text = json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+        return text.encode("utf-8", "backslashreplace").decode()
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Trace:

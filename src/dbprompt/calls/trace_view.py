@@ -43,7 +43,7 @@ def trace_html(title: str, exchanges: Sequence[Exchange], shared: Sequence[Messa
         for at, (turn, one) in enumerate(_turns(exchanges), start=1)
     )
     begins = _folded("In every request", _said(shared)) if shared else ""
-    return (
+    return _showable(
         '<div style="color:inherit;background:transparent;line-height:1.4;max-width:70em">'
         f"<p><strong>{escape(title)}</strong></p>{begins}"
         f'<table style="border-collapse:collapse;color:inherit;font:inherit;width:100%"><thead><tr>{heads}</tr></thead>'
@@ -61,7 +61,12 @@ def trace_markdown(title: str, exchanges: Sequence[Exchange], shared: Sequence[M
         for at, (turn, one) in shown
     ]
     table = markdown.table(_HEADS, rows, align="llllrrr")
-    return "\n\n".join([f"**{markdown.text(title)}**", table, *begins, *folded]) + "\n"
+    return _showable("\n\n".join([f"**{markdown.text(title)}**", table, *begins, *folded]) + "\n")
+
+
+def _showable(text: str) -> str:
+    """The text as a notebook can send it on: half of a letter is written as `\\ud800`."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _turns(exchanges: Sequence[Exchange]) -> Iterator[tuple[str, Exchange]]:
@@ -82,7 +87,8 @@ def _told(turn: str, one: Exchange) -> tuple[str, str, str]:
 
 def _numbers(one: Exchange) -> tuple[str, str, str]:
     seconds = "" if one.seconds is None else f"{one.seconds:.2f}"
-    return f"{one.usage.input_tokens:,}", f"{one.usage.output_tokens:,}", seconds
+    asked, _, answered = one.usage.token_texts if one.stop is not None else ("", "", "")
+    return asked, answered, seconds
 
 
 def _cells(at: int, turn: str, one: Exchange) -> str:

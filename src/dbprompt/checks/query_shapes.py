@@ -12,8 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dbprompt.checks.base_design import error, judged, not_checked, rules, warning
+from dbprompt.checks.base_design import advice, error, judged, not_checked, rules, warning
 from dbprompt.checks.base_queries import Asked, asked_queries
+from dbprompt.checks.base_stars import stars
+from dbprompt.checks.base_statements import alias_of
 from dbprompt.checks.base_trees import HOW_TO_GET, Node, column_names, find, function_name, grammar, words
 from dbprompt.checks.subject import Subject
 from dbprompt.evidence import Finding, Report
@@ -36,15 +38,19 @@ def query_shapes(subject: Subject) -> Report:
 
 def _shape(asked: Asked, indexes: Indexes | None) -> Iterator[Finding]:
     tree, where, called = asked.statement.tree, f"{asked.where}/sql", f"query {asked.query.id}"
-    values = [target.node("val") for target in tree.nodes("targetList")] if tree.kind == "SelectStmt" else []
-    if any(value and value.kind == "ColumnRef" and words(value.nodes("fields"))[-1] == "*" for value in values):
+    if tree.kind == "SelectStmt" and stars(tree):
         message = f"{called} selects *; name the columns, so that a new one does not change the answer"
         yield warning("queries.select_star", where, message)
     for denied in find(tree, "BoolExpr"):
         inside = denied.nodes("args")[0] if denied.text("boolop") == "NOT_EXPR" else None
-        if inside and inside.kind == "SubLink" and inside.text("subLinkType") == "ANY_SUBLINK":
+        if inside is None or inside.text("subLinkType") != "ANY_SUBLINK":
+            continue
+        if _may_hold_null(asked, inside):
             message = f"{called} uses NOT IN (SELECT ...), never true once the list holds a null; use NOT EXISTS"
             yield warning("queries.not_in_subquery", where, message)
+        else:
+            message = f"{called} uses NOT IN (SELECT ...), which cannot become an anti-join; use NOT EXISTS"
+            yield advice("queries.not_in_subquery", where, message)
     for compared in find(tree, "A_Expr"):
         yield from _comparison(asked, compared, indexes)
     keys = [key.node("node") for key in find(tree, "SortBy")]
@@ -55,6 +61,26 @@ def _shape(asked: Asked, indexes: Indexes | None) -> Iterator[Finding]:
         yield warning("queries.order_by_random", where, message)
     if tree.kind in {"UpdateStmt", "DeleteStmt"} and not tree.has("whereClause"):
         yield error("queries.write_without_where", where, f"{called} changes every row; add a WHERE")
+
+
+def _may_hold_null(asked: Asked, inside: Node) -> bool:
+    """Whether the list of NOT IN (SELECT ...) may: not if it is one NOT NULL column, straight from its tables."""
+    select = inside.node("subselect")
+    targets = select.nodes("targetList") if select else ()
+    value = targets[0].node("val") if len(targets) == 1 else None
+    sources = select.nodes("fromClause") if select else ()
+    plain = value and value.kind == "ColumnRef" and all(source.kind == "RangeVar" for source in sources)
+    if select is None or value is None or not plain or any(find(select, "GroupingSet")):
+        return True
+    names = words(value.nodes("fields"))
+    tables = [
+        table
+        for source in sources
+        if len(names) == 1 or alias_of(source) == names[-2]
+        for table in asked.statement.aliases.get(alias_of(source), ())
+    ]
+    columns = [column for table in tables if (column := table.column(names[-1]))]
+    return not columns or any(column.nullable for column in columns)
 
 
 def _comparison(asked: Asked, compared: Node, indexes: Indexes | None) -> Iterator[Finding]:

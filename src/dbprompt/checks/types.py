@@ -188,8 +188,9 @@ def _key(subject: Subject, place: _Place) -> Iterator[Finding]:
             "three years; use bigint, here and in every column that refers to it"
         )
         yield error("types.key_overflow", place.where, message)
-    elif limit is not None and AttributeRole.STATUS not in place.roles and (rows is None or rows > _SMALL_TABLE):
-        message = f"{place.called} is {column.type}; bigint costs four bytes more and never has to be migrated"
+    elif limit is not None and AttributeRole.STATUS not in place.roles and _may_grow(column.type, rows):
+        more = "six" if column.type is ColumnType.SMALLINT else "four"
+        message = f"{place.called} is {column.type}; bigint costs {more} bytes more and never has to be migrated"
         yield warning("types.int4_key", place.where, message)
     if column.default is not None and column.default.kind is DefaultKind.RANDOM_UUID:
         per_s = _per_s(subject, entity_of(subject.brief, table))
@@ -200,6 +201,11 @@ def _key(subject: Subject, place: _Place) -> Iterator[Finding]:
                 "queries/s), so inserts land all over its index; use default kind time_ordered_uuid, or bigint identity"
             )
             yield warning("types.random_uuid_key", place.where, message)
+
+
+def _may_grow(kind: ColumnType, rows: int | None) -> bool:
+    """Whether a table may outgrow its key; one that nobody counted and whose key is smallint was meant to be small."""
+    return rows > _SMALL_TABLE if rows is not None else kind is not ColumnType.SMALLINT
 
 
 def _per_s(subject: Subject, entity: Entity | None) -> float:

@@ -74,7 +74,10 @@ def prices(given: list[str] | None) -> dict[str, Price]:
             read, written = (float(figure) for figure in figures.split(","))
         except ValueError:
             raise typer.BadParameter(f"{one!r}: write MODEL=INPUT,OUTPUT", param_hint="--price") from None
-        told[model] = Price(read, written)
+        try:
+            told[model] = Price(read, written)
+        except ValueError as error:
+            raise typer.BadParameter(f"{one!r}: {error}", param_hint="--price") from None
     return told
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, TypedDict
@@ -55,6 +56,8 @@ def command(
     """Designs a database for a brief. What is still wrong after the last repair is shown, written, and exit code 1."""
     if replay and record:
         raise typer.BadParameter("give --replay or --record, not both")
+    if not math.isfinite(timeout):
+        raise typer.BadParameter("is a number of seconds", param_hint="--timeout")
     if again and not (start and section):
         raise typer.BadParameter("asks for sections of a design anew: give --start and --section", param_hint="--again")
     if base_url is not None and model is not None and len(model) > 1:

@@ -107,4 +107,4 @@ def _print_usage(screen: Console, result: Result) -> None:
 
 
 def _figures(usage: Usage) -> tuple[str, ...]:
-    return f"{usage.input_tokens:,}", f"{usage.cache_read_tokens:,}", f"{usage.output_tokens:,}", usage.cost_text
+    return *usage.token_texts, usage.cost_text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextvars import copy_context
@@ -199,6 +200,7 @@ class AsyncClient(AsyncMany, AsyncStreaming):  # noqa: D101
         super().__post_init__()
         self._line = AsyncLine(aims=self._aims, policy=self.retry, per_call=self.per_call, on_wait=self.on_wait)
         self._threads: ThreadPoolExecutor | None = None
+        self._threads_of = 0
 
     def _opened(self, model: Model) -> AsyncProvider:
         return open_async_provider(model.name, **self._told(model))
@@ -224,8 +226,8 @@ class AsyncClient(AsyncMany, AsyncStreaming):  # noqa: D101
     def _in_a_thread(self, check: Callable[[C], Report]) -> Callable[[C], Awaitable[Report]]:
         """Checks are plain code, and may wait for an engine."""
         loop = asyncio.get_running_loop()
-        if self._threads is None:
-            self._threads = ThreadPoolExecutor(_MOST_CHECKS, "dbprompt")
+        if self._threads is None or self._threads_of != os.getpid():  # a forked child has none of its parent's threads
+            self._threads, self._threads_of = ThreadPoolExecutor(_MOST_CHECKS, "dbprompt"), os.getpid()
         threads = self._threads
         return lambda candidate: loop.run_in_executor(threads, copy_context().run, check, candidate)
 

@@ -182,7 +182,7 @@ def _taken(
                         case Check(candidate=candidate):
                             said = check(candidate)
                         case Begin(check=early):
-                            running = threads.submit(copy_context().run, early)
+                            running = threads.submit(copy_context().run, calls.in_time(early))
                         case Look(wait=wait) if running is not None:
                             said = running.result() if wait or running.done() else None
                         case _:
@@ -205,7 +205,7 @@ async def _ataken(
     """The same, awaited."""
     pieces: AsyncGenerator[str | Reply, None] | None = None
     running: asyncio.Future[Report] | None = None
-    begun = in_a_thread(lambda begin: begin.check())
+    begun = in_a_thread(calls.in_time(_begun))
     with closing(course.run()) as steps:
         try:
             step = next(steps)
@@ -239,3 +239,7 @@ async def _ataken(
             if pieces is not None:
                 await pieces.aclose()
     yield end
+
+
+def _begun(begin: Begin) -> Report:
+    return begin.check()

@@ -8,11 +8,13 @@ from dataclasses import KW_ONLY, dataclass, field
 from datetime import date
 from functools import partial
 from pathlib import Path
+from threading import TIMEOUT_MAX
 from typing import TYPE_CHECKING, Generic, Literal, TypeAlias, TypeVar, get_args
 
 from pydantic import BaseModel
 
 from dbprompt.brief import Brief
+from dbprompt.calls.base_numbers import check_number, check_whole
 from dbprompt.calls.bounds import Bounds
 from dbprompt.calls.line import DEFAULT_BOUNDS, Aim
 from dbprompt.calls.pace import pace_of
@@ -32,6 +34,7 @@ from dbprompt.providers import (
     Options,
     Provider,
     ResponseFormat,
+    Settings,
     open_batch_api,
     open_provider,
     settings_of,
@@ -136,16 +139,27 @@ class _Client(Generic[P]):
     on_wait: Callable[[Wait], None] | None = None
 
     def __post_init__(self) -> None:
-        if self.attempts < 0 or self.max_output_tokens < 1 or self.side_by_side < 1:
-            raise ValueError("attempts must be at least 0, max_output_tokens and side_by_side at least 1")
         self._models: tuple[Model | P, ...] = self._listed()
+        self._check_numbers()
         self._tape = self._opened_tape()
         told = [settings_of(one.name, **self._told(one)) if isinstance(one, Model) else None for one in self._models]
         held = [by.keys if by else keys_of(one) for one, by in zip(self._models, told, strict=True)]
         self._keys = tuple(dict.fromkeys(key for keys in held for key in keys))
         self._spans = open_spans(self.telemetry, self._keys)
-        accounts = [f"{by.base_url or ''}\n{by.key}".strip() if by else "" for by in told]
+        accounts = [_account(one, by) for one, by in zip(self._models, told, strict=True)]
         self._aims: list[Aim[P]] = [self._aim(one, by) for one, by in zip(self._models, accounts, strict=True)]
+
+    def _check_numbers(self) -> None:
+        for name, least in (("attempts", 0), ("side_by_side", 1), ("max_output_tokens", 1)):
+            check_whole(name, getattr(self, name), f"give a whole number of {least} at least", least=least)
+        wanted = "give seconds, more than 0: per_call and per_job bound the time of a whole call"
+        check_number("timeout_s", self.timeout_s, wanted, above=0, most=TIMEOUT_MAX)
+        for told in (self.temperature, *(one.temperature for one in self._models if isinstance(one, Model))):
+            if told is not None:
+                check_number("temperature", told, "give a number, or None for the API's own default")
+        for model, price in self.prices.items():
+            if not isinstance(price, Price):
+                raise TypeError(f"prices[{model!r}] is {price!r}: give a Price(input=..., output=...)")
 
     def _listed(self) -> tuple[Model | P, ...]:
         """The models, each with what holds for it."""
@@ -169,7 +183,7 @@ class _Client(Generic[P]):
             pace = None if model.offline else pace_of(model, limits=self.limits)
             return Aim(model, price, pace, in_words=text)
         provider = self._opened(model)
-        shipped = model.base_url is None and model.sdk is None and not _elsewhere(model)
+        shipped = model.base_url is None and model.sdk is None and not _address(model)
         price = price_of(model.name, self.prices, shipped=shipped)
         price = price or price_of(f"{provider.name}:{provider.model}", self.prices, shipped=False)
         pace = None if provider.offline else pace_of(provider, account=account, limits=self.limits)
@@ -286,6 +300,13 @@ class _Client(Generic[P]):
         )
 
 
-def _elsewhere(model: Model) -> bool:
-    """Whether the SDK is sent to another server by the environment: what that one takes, nobody knows."""
-    return bool(os.environ.get(f"{model.name.partition(':')[0].upper()}_BASE_URL", "").strip())
+def _address(model: Model) -> str:
+    """The server that the environment sends the SDK to, if it names one: what that one takes, nobody knows."""
+    return os.environ.get(f"{model.name.partition(':')[0].upper()}_BASE_URL", "").strip()
+
+
+def _account(model: Model | P, told: Settings | None) -> str:
+    """Whose rate limits hold, by address and key; empty if nobody can tell."""
+    if told is None or not isinstance(model, Model) or model.sdk is not None:
+        return ""
+    return f"{told.base_url or _address(model)}\n{told.key}".strip()

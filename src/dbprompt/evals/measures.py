@@ -27,7 +27,7 @@ class Measures:
         repair_rounds: requests for repair.
         usage: everything that was spent.
         seconds: how long it took; None if nobody measured it.
-        cost: in US dollars; None where nobody told the price of the model.
+        cost: in US dollars; None where nobody told the price of the model, or how many tokens there were.
     """
 
     artefacts: int
@@ -72,8 +72,14 @@ def measures(
         repair_rounds=sum(turn.usage.requests for turn in result.usage_by_turn if turn.kind == "repair"),
         usage=result.usage,
         seconds=seconds,
-        cost=price.of(result.usage) if price and result.usage.cost_usd is None else result.usage.cost_usd,
+        cost=price.of(result.usage) if price and _told(result) else result.usage.cost_usd,
     )
+
+
+def _told(result: Result) -> bool:
+    """Whether the provider told the tokens of every turn, and nobody what they cost."""
+    turns = (turn.usage for turn in result.usage_by_turn if turn.usage.requests)
+    return result.usage.cost_usd is None and all(one.input_tokens and one.output_tokens for one in turns)
 
 
 def _artefacts(result: Result) -> tuple[str, ...]:

@@ -65,7 +65,7 @@ def _facts(one: Outcome) -> str:
             f"{share:.0%} of {got.artefacts} artefacts passed a check" if share is not None else "no artefacts"
         )
         parts.append(f"{got.usage.requests} requests, of these {got.repair_rounds} repairs")
-        parts.append(f"{got.usage.input_tokens:,} input and {got.usage.output_tokens:,} output tokens")
+        parts.append("{0} input and {2} output tokens".format(*got.usage.token_texts))
         parts.append(f"{got.seconds or 0:.1f} s")
         if got.cost is not None:
             parts.append(f"cost {got.cost:.4f}")

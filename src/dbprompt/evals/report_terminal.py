@@ -79,8 +79,7 @@ def _print_cases(screen: Console, run: Run) -> None:
             *shares,
             *_shares(one),
             str(got.repair_rounds) if got else "",
-            f"{got.usage.input_tokens:,}" if got else "",
-            f"{got.usage.output_tokens:,}" if got else "",
+            *(got.usage.token_texts[::2] if got else ("", "")),
         )
     screen.print(table)
 

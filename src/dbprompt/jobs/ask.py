@@ -8,6 +8,7 @@ from typing import Generic, TypeAlias, TypeVar
 
 from pydantic import BaseModel
 
+from dbprompt.calls.in_time import check_time
 from dbprompt.calls.trace import Trace
 from dbprompt.errors import AskError
 from dbprompt.evidence import Evidence, Finding, Report, Severity, Status, Tier, Verdict
@@ -107,6 +108,7 @@ class AskJob(Generic[T]):
         """The caller's checks, in order."""
         report = Report()
         for check in self.checks:
+            check_time()
             found = check(candidate.value)
             report += found if isinstance(found, Report) else self._report(check, found)
         return report

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from dbprompt.brief import Brief
+from dbprompt.calls.in_time import check_time
 from dbprompt.calls.trace import Trace
 from dbprompt.capacity import Capacity, capacity_of
 from dbprompt.checks.base_design import artefacts
@@ -144,7 +145,7 @@ class DesignJob:
         def check(candidate: Candidate[Section]) -> Report:
             design = self.design.with_section(name, candidate.value)
             subject = Subject(design, name, self.brief, self._capacity, candidate.misshapen)
-            return sum((check(subject) for check in checks), Report())
+            return sum((_in_time(check, subject) for check in checks), Report())
 
         return check
 
@@ -226,3 +227,8 @@ class DesignJob:
                 if where not in seen
             )
         )
+
+
+def _in_time(check: Callable[[Subject], Report], subject: Subject) -> Report:
+    check_time()
+    return check(subject)

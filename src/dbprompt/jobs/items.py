@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeAlias, TypeVar
 
 from pydantic import BaseModel
 
+from dbprompt.calls.in_time import check_time
 from dbprompt.checks.base_design import item_of
 from dbprompt.checks.engine import on_engine
 from dbprompt.checks.subject import Subject
@@ -69,6 +70,7 @@ class OwnItems(Generic[T]):
         check = self.checks.get(where.rpartition("/")[0])
         if check is None:
             return Report()
+        check_time()
         found = tuple(finding.below(where) for finding in check(element) or ())
         status = Status.FAILED if any(one.severity is Severity.ERROR for one in found) else Status.PASSED
         name = str(getattr(check, "__qualname__", type(check).__qualname__))

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, TypedDict, TypeVar, Unpack
 
-from dbprompt.errors import AuthenticationError, MissingExtraError, RequestError, UnknownModelError
+from dbprompt.errors import AuthenticationError, DbpromptError, MissingExtraError, RequestError, UnknownModelError
 from dbprompt.providers.base import AsyncProvider, Effort, Provider, ResponseFormat, SchemaForm, Settings
+from dbprompt.providers.base_address import blame_environment, check_base_url, secrets_in
 from dbprompt.providers.base_api import Api
 from dbprompt.providers.scripted import AsyncScriptedProvider, ScriptedProvider
 
@@ -66,7 +67,8 @@ class Options(TypedDict, total=False):
     """How a model is opened.
 
     Args:
-        base_url: another server; with `openai:` any one that speaks chat completions. No key is needed for it.
+        base_url: another server; with `openai:` any one that speaks chat completions. No key is needed for it. It has
+            no query; a password in it is left out of errors, traces and recordings.
         api_key: instead of the one in the environment (ANTHROPIC_API_KEY, OPENAI_API_KEY).
         timeout_s: how long the server may be silent within one call.
         tape: records the answers, or gives recorded ones.
@@ -117,17 +119,28 @@ class _Aim:
     settings: Settings
 
     def opened(self, how: Callable[[Api], T]) -> T:
-        """What is opened, or which package it lacks."""
+        """What is opened, or which package it lacks, or what in the environment stands in the way."""
         try:
             return how(self.api)
         except ModuleNotFoundError as error:
             raise MissingExtraError(error.name or self.settings.model) from error
+        except (DbpromptError, TypeError):
+            raise
+        except Exception as error:  # the HTTP client reads proxies and certificates from the environment
+            lacking = error.__context__ if isinstance(error, ImportError) else None
+            if isinstance(lacking, ModuleNotFoundError):  # a proxy that speaks SOCKS
+                raise MissingExtraError(lacking.name or "a package") from error
+            ours = blame_environment(error) if self.prefix in BUILT_IN else None
+            if ours is None:
+                raise
+            raise ours from None  # which could show a proxy's password
 
 
 def _aim(model: str, options: Options) -> _Aim:
     """Which API is meant, with its key checked before an SDK is loaded."""
     prefix, _, name = model.partition(":")
     base_url = options.get("base_url")
+    check_base_url(base_url)
     added = None if prefix in BUILT_IN else _added_api(prefix, model)
     if not name.strip() or (added is None and prefix not in BUILT_IN):
         raise UnknownModelError(f"{model!r} names no model that dbprompt can ask: write {_known()}.")
@@ -150,7 +163,9 @@ def _aim(model: str, options: Options) -> _Aim:
             effort=options.get("effort"),
             sdk=options.get("sdk"),
             offline=_is_offline(options),
-            secrets=() if options.get("sdk") is not None else (_known_key(key_name, options),),
+            secrets=()
+            if options.get("sdk") is not None
+            else (_known_key(key_name, options), *secrets_in(base_url or "")),
         ),
     )
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 
-from anthropic.types.messages import MessageBatchIndividualResponse
-
 from dbprompt.messages import Reply, Request
 from dbprompt.providers.anthropic import ERRORS, NAME, decode, make_client, told
-from dbprompt.providers.base import Settings, without_keys
+from dbprompt.providers.base import Settings
 from dbprompt.providers.base_batch import (
     NOBODY,
     BatchItem,
@@ -19,6 +17,8 @@ from dbprompt.providers.base_batch import (
     dumped,
     expired,
     item_failure,
+    malformed,
+    result_lines,
 )
 from dbprompt.providers.base_errors import carrying
 from dbprompt.providers.base_http import http_client
@@ -97,23 +97,26 @@ class AnthropicBatches:
             return self._client.messages.batches.retrieve(batch_id).processing_status == "ended"
 
     def results(self, batch_id: str, custom_ids: Sequence[str]) -> dict[str, Ended]:
-        """How each request ended."""
+        """How each request ended. The SDK's own reader of the lines would fail at the first bad one for all."""
         with carrying(NAME, self._settings, ERRORS, NOBODY):
-            return {line.custom_id: self._ended(line) for line in self._client.messages.batches.results(batch_id)}
+            data = self._client.messages.batches.results(batch_id).http_response.read()
+            return {name: self._ended(line) for name, line in result_lines(data, self._settings)}
 
-    def _ended(self, line: MessageBatchIndividualResponse) -> Ended:
-        match line.result.type:
-            case "succeeded":
-                body: Body = json.loads(without_keys(line.result.message.to_json(indent=None), self._settings.keys))
-                return body
-            case "errored":
-                error = line.result.error.error
-                told = {"type": error.type, "message": error.message}
-                return item_failure(NAME, self._settings, STATUSES.get(error.type, 500), told)
-            case "canceled":
+    def _ended(self, line: Body) -> Ended:
+        result = line.get("result")
+        match result:
+            case {"type": "succeeded", "message": dict() as message}:
+                return message
+            case {"type": "errored", "error": {"error": dict() as told}}:
+                kind = str(told.get("type"))
+                said = {"type": kind, "message": told.get("message")}
+                return item_failure(NAME, self._settings, STATUSES.get(kind, 500), said)
+            case {"type": "canceled"}:
                 return canceled(NAME, self._settings)
-            case _:  # expired, or what an API of tomorrow says
+            case {"type": "expired"}:
                 return expired(NAME, self._settings)
+            case _:  # or what an API of tomorrow says
+                return malformed(NAME, self._settings, result)
 
     def close(self) -> None:
         """Gives the connections back that were opened here."""

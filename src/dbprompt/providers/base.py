@@ -112,7 +112,8 @@ class AsyncStreamingProvider(AsyncProvider, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a provider file needs to open its API. `key` is empty where none is needed, and is never printed.
+    """What a provider file needs to open its API. `key` is empty where none is needed, and is never printed, nor
+    is `base_url`, which may hold a password.
 
     `effort` is how much a model that reasons shall think; `sdk` a client of the API's SDK that the user made. `secrets`
     are never sent: they are what else is blotted out.
@@ -121,7 +122,7 @@ class Settings:
     model: str
     key: str = field(default="", repr=False)
     key_name: str = ""
-    base_url: str | None = None
+    base_url: str | None = field(default=None, repr=False)
     timeout_s: float = 600.0
     temperature: float | None = None
     response_format: SchemaForm | None = None

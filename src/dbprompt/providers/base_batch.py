@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
-from dbprompt.errors import (
-    ProviderError,
-    RequestError,
-    ServerError,
-)
+from dbprompt.errors import ProviderError, RequestError, ServerError
 from dbprompt.messages import Json, OutputSchema, Reply, Request
-from dbprompt.providers.base import Settings
-from dbprompt.providers.base_errors import failure, kind_of
+from dbprompt.providers.base import Settings, without_keys
+from dbprompt.providers.base_errors import failure, kind_of, scrub
 
 __all__ = [
     "NOBODY",
@@ -26,7 +22,9 @@ __all__ = [
     "dumped",
     "expired",
     "item_failure",
+    "malformed",
     "refused_for_good",
+    "result_lines",
 ]
 
 Body: TypeAlias = dict[str, Json]
@@ -116,6 +114,26 @@ def item_failure(name: str, settings: Settings, status: int, error: Mapping[str,
     ours = failure(name, settings, ((_Fault, kind_of(status)),), _Fault(status, error))
     assert isinstance(ours, ProviderError)  # noqa: S101  a `_Fault` has no cause that could be anything else
     return ours
+
+
+def result_lines(data: bytes, settings: Settings) -> Iterator[tuple[str, Body]]:
+    """Each line of a file of results, under the custom id that it names, without keys.
+
+    A line that cannot be read tells no custom id: it is passed over, and its request lacks one.
+    """
+    for line in data.split(b"\n"):
+        try:
+            told = json.loads(without_keys(line.decode("utf-8", "replace"), settings.keys))
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(told, dict) and isinstance(told.get("custom_id"), str):
+            yield told["custom_id"], told
+
+
+def malformed(name: str, settings: Settings, told: Json) -> ProviderError:
+    """The error for one request of a batch whose line of the results is not what the API promises."""
+    shown = scrub(str(told)[:200], settings.keys)
+    return ServerError(f"{name}:{settings.model} gave a result for this request that is none: {shown}")
 
 
 def expired(name: str, settings: Settings) -> ProviderError:

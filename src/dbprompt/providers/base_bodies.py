@@ -9,7 +9,7 @@ from typing import TypeAlias
 from pydantic_core import from_json
 
 from dbprompt.errors import ServerError
-from dbprompt.messages import Json
+from dbprompt.messages import MOST_TOKENS, Json
 
 __all__ = ["Body", "Fault", "checked", "count", "part", "parts", "read", "words"]
 
@@ -64,6 +64,8 @@ def words(body: Body, name: str) -> str:
 
 
 def count(body: Body, name: str) -> int:
-    """The number of tokens under a name; 0 if nobody tells."""
+    """The number of tokens under a name; 0 if nobody tells, or what is told can be no such number."""
     value = body.get(name)
-    return value if isinstance(value, int) and value > 0 else 0
+    if isinstance(value, float) and value.is_integer():  # as some servers write it
+        value = int(value)
+    return value if isinstance(value, int) and value is not True and 0 < value <= MOST_TOKENS else 0

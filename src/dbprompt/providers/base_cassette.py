@@ -6,6 +6,7 @@ pytest-recording 0.14 fails on it.)
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
@@ -26,6 +27,7 @@ __all__ = [
     "Interaction",
     "Provenance",
     "Source",
+    "check_writable",
     "key_of",
     "likeness",
     "load",
@@ -97,20 +99,21 @@ class Interaction:
         source = {name: value for name, value in asdict(self.source).items() if value}
         parts = {"request": request, "response": response, "dbprompt": source}
         lines = (f'  "{name}": {json.dumps(part, ensure_ascii=False)}' for name, part in parts.items())
-        return "{\n" + ",\n".join(lines) + "\n}"
+        text = "{\n" + ",\n".join(lines) + "\n}"
+        return text.encode("utf-8", "backslashreplace").decode()  # half of a letter, as JSON escapes it
 
 
 def key_of(method: str, uri: str, body: str) -> str:
     """sha256 of method, path and canonical JSON body: no host, no headers."""
     path = uri.split("://", 1)[-1]
     path = path[path.find("/") :].split("?", 1)[0] if "/" in path else "/"
-    return hashlib.sha256(f"{method.upper()}\n{path}\n{_canonical(body)}".encode()).hexdigest()
+    return hashlib.sha256(f"{method.upper()}\n{path}\n{_canonical(body)}".encode("utf-8", "surrogatepass")).hexdigest()
 
 
 @lru_cache(maxsize=128)
 def _canonical(body: str) -> str:
     """The body as canonical JSON; a request that is worded as its recording is not read a second time."""
-    with suppress(ValueError):
+    with suppress(ValueError, RecursionError):
         return json.dumps(json.loads(body), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return body
 
@@ -140,7 +143,7 @@ def load(path: Path) -> Cassette:
         data = json.loads(content.decode("utf-8"))
     except FileNotFoundError:
         raise RecordingError(f"There is no recording {path}: record one first (mode 'record').") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise RecordingError(f"{path} is not readable as a recording: {error}") from error
     if not isinstance(data, dict) or data.get("version") != FORMAT or not isinstance(data.get("interactions"), list):
         raise RecordingError(f"{path} is not a cassette of format {FORMAT}: it needs `version` and `interactions`.")
@@ -148,6 +151,8 @@ def load(path: Path) -> Cassette:
         interactions = tuple(_interaction(item) for item in data["interactions"])
     except (KeyError, TypeError, AttributeError, IndexError) as error:
         raise RecordingError(f"{path} holds an interaction without {error}; vcrpy's format 1 needs it.") from error
+    except ValueError as error:
+        raise RecordingError(f"{path} holds an interaction with a status that is no number: {error}") from error
     return Cassette(hashlib.sha256(content).hexdigest()[:16], interactions)
 
 
@@ -157,7 +162,8 @@ _KNOWN = frozenset(each.name for each in fields(Source))
 def _interaction(item: dict[str, dict[str, Json]]) -> Interaction:
     request, response, told = item["request"], item["response"], item.get("dbprompt") or {}
     status, headers, body = response["status"], response["headers"], response["body"]
-    assert isinstance(status, dict) and isinstance(headers, dict) and isinstance(body, dict)  # noqa: S101
+    if not (isinstance(status, dict) and isinstance(headers, dict) and isinstance(body, dict)):
+        raise TypeError("status, headers and body as objects")
     return Interaction(
         method=str(request["method"]),
         uri=str(request["uri"]),
@@ -177,6 +183,20 @@ def write(path: Path, interactions: Iterable[str]) -> None:
         write_whole(path, text)
     except OSError as error:
         raise RecordingError(f"{path} cannot be written: {error}") from error
+
+
+def check_writable(path: Path) -> None:
+    """Refuses a file that could not be written when the first answer was paid for; nothing is made."""
+    from tempfile import TemporaryFile  # late: only who records needs it
+
+    try:
+        file = path.resolve()
+        if file.exists() and not file.is_file():
+            raise OSError(errno.EINVAL, "is there and is no file")
+        with TemporaryFile(dir=next(each for each in file.parents if each.exists())):
+            pass
+    except OSError as error:
+        raise RecordingError(f"{path} cannot be written: {error.strerror or error}") from error
 
 
 def likeness(sending: Sending | None, source: Source) -> tuple[bool, ...]:
@@ -217,7 +237,7 @@ def what_changed(sending: Sending | None, nearest: Interaction, body: str) -> st
 def _first_difference(wanted: str, recorded: str) -> str:
     try:
         return _difference(json.loads(wanted), json.loads(recorded), "")
-    except ValueError:
+    except (ValueError, RecursionError):
         return ""
 
 

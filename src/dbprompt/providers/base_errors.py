@@ -26,6 +26,7 @@ from dbprompt.errors import (
 )
 from dbprompt.messages import Request
 from dbprompt.providers.base import Sending, Settings, naming, time_left, without_keys
+from dbprompt.providers.base_address import bare_url
 from dbprompt.providers.base_limits import limits_of
 
 __all__ = ["ErrorTable", "carrying", "failure", "kind_of", "mapped", "scrub"]
@@ -40,6 +41,8 @@ _DETAIL_LIMIT = 600
 _PASSING = (408, 409, 425)
 """Time-out on their side, a conflict, too early: statuses below 500 that another try may not meet again."""
 _NO_TIME_S = 0.05
+_LONGEST_WAIT_S = 86_400.0
+"""Who asks for more in Retry-After is not asked again: no clock can wait for all that a header can say."""
 _HEAD_BYTES = 1024 * 1024
 _TOKEN_BYTES = 1024
 """No token needs more of a response, with everything that a stream wraps around it; nor does what comes besides."""
@@ -105,7 +108,12 @@ def failure(name: str, settings: Settings, table: ErrorTable, error: Exception) 
     detail = scrub(_detail(error), settings.keys)
     kind = _refined(_kind(table, error), status, detail)
     message = f"{whose} {_said(kind, status)}: {detail}{_hint(kind, status, settings)}"
-    ours = kind(message, status=status, retry_after=_retry_after(error))
+    wait = _retry_after(error)
+    if wait is None or wait <= _LONGEST_WAIT_S:
+        ours = kind(message, status=status, retry_after=wait)
+    else:
+        ours = kind(f"{message} It asks to wait {wait / 86_400:,.4g} days, which is not waited for.", status=status)
+        ours.retryable = False
     never_sent = any(type(link).__name__ in _NEVER_SENT for link in _chain(error))
     ours.in_doubt = not never_sent and (status is None or status < 400)
     response = getattr(error, "response", None)
@@ -157,8 +165,12 @@ def _refined(kind: type[ProviderError], status: int | None, detail: str) -> type
     """The kind that the provider's own words tell, where the status alone is not enough."""
     if status in (400, 402, 403, 429) and _OUT_OF_CREDIT.search(detail):
         return QuotaError
+    if status is not None and 300 <= status < 400:  # a user's own client may follow none
+        return RequestError
     if status is None or status < 400:  # an error event inside a stream that began well has no status of its own
         return next((ours for words, ours in _EVENTS if words.search(detail)), kind if status is None else ServerError)
+    if status == 402:  # whatever the words, and whatever class an SDK has for it
+        return QuotaError
     if status in _PASSING:
         return ServerError
     if status == 400 and "model_not_found" in detail:  # llama-cpp-python
@@ -191,7 +203,7 @@ def _hint(kind: type[ProviderError], status: int | None, settings: Settings) -> 
             return " The deadline of this call has passed."
         return f" One call may take {settings.seconds():g} s; a longer timeout_s gives it more."
     if kind is RequestError and status == 404:
-        return f" Check base_url ({settings.base_url or 'not set'}); it mostly ends in /v1."
+        return f" Check base_url ({bare_url(settings.base_url or '') or 'not set'}); it mostly ends in /v1."
     return ""
 
 

@@ -11,14 +11,17 @@ import os
 import ssl
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 
+import h11
 import httpcore2
 import httpx2
 
 from dbprompt.errors import ServerError
 from dbprompt.providers.base import current_sending, time_left
+from dbprompt.providers.base_fork import anew_in_a_child
 from dbprompt.providers.base_halt import Halt, holding
 
 __all__ = ["AsyncGuard", "Guard"]
@@ -31,8 +34,21 @@ class Guard(httpx2.HTTPTransport):
     """An HTTP transport for plain code that keeps to the deadline and to a size."""
 
     def __init__(self, limits: httpx2.Limits | None = None, *, proxy: httpx2.Proxy | None = None) -> None:
-        super().__init__(verify=_trusted(), limits=limits or httpx2.Limits(), proxy=proxy)
+        self._limits, self._proxy = limits or httpx2.Limits(), proxy
+        self._begin()
+        anew_in_a_child(self)
+
+    def _begin(self) -> None:
+        super().__init__(verify=_trusted(), limits=self._limits, proxy=self._proxy)
         self._pool._network_backend = _Backend(self._pool._network_backend)
+
+    def begin_anew(self) -> None:
+        """In a forked child: connections of its own. It closes its handles of the parent's, which the parent keeps."""
+        left = self._pool
+        self._begin()
+        for connection in left.connections:  # the pool's own `close` would wait for its lock
+            with suppress(Exception):
+                connection.close()
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
         """The response; its body is counted while it is read."""
@@ -120,6 +136,7 @@ class _Counted(httpx2.SyncByteStream):
             yield piece
 
     def close(self) -> None:
+        _end_if_more_follows(self._below)
         self._below.close()
 
 
@@ -136,7 +153,19 @@ class _AsyncCounted(httpx2.AsyncByteStream):
             yield piece
 
     async def aclose(self) -> None:
+        _end_if_more_follows(self._below)
         await self._below.aclose()
+
+
+def _end_if_more_follows(body: object) -> None:
+    """A server that has sent more than the answer has sent the next one's: its connection is not used again.
+
+    What is still on the socket, httpcore sees by itself; what was read with the answer waits in its parser.
+    """
+    for name in ("_httpcore_stream", "_stream", "_connection", "_h11_state"):
+        body = getattr(body, name, None)
+    if isinstance(body, h11.Connection) and body.trailing_data[0]:
+        body.send_failed()  # httpcore closes what cannot go on
 
 
 class _Until:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import httpx2
 
 # The SDKs read the proxies of the environment so too; a client with a transport of its own does not by itself.
 from httpx2._utils import get_environment_proxies
 
-from dbprompt.providers.base import Settings
+from dbprompt.errors import RequestError
+from dbprompt.providers.base import Settings, current_sending, without_keys
 from dbprompt.providers.base_guard import AsyncGuard, Guard
 from dbprompt.providers.base_spread import SIDE_BY_SIDE, AsyncSpread
 
@@ -22,8 +26,7 @@ PART_LIMITS = httpx2.Limits(
 
 CONNECT_S = 10.0
 
-REDIRECTS = 2
-"""An address that leads on more often is a wrong one, and each step costs a request."""
+_MOST_OF_ADDRESS = 200
 
 
 def timeout(settings: Settings) -> httpx2.Timeout:
@@ -43,6 +46,44 @@ def async_transport(proxy: str | None = None) -> httpx2.AsyncBaseTransport:
     return AsyncSpread(lambda: AsyncGuard(PART_LIMITS, proxy=through))
 
 
+def _stays(settings: Settings, response: httpx2.Response) -> None:
+    """Nothing, unless the server leads elsewhere: a prompt is for whom it was sent to, and one request is one.
+
+    Raises:
+        RequestError: it does.
+    """
+    if not 300 <= response.status_code < 400:
+        return
+    sending = current_sending()
+    whose = "The server" if sending is None else f"{sending.provider}:{sending.model}"
+    raise RequestError(
+        f"{whose} leads elsewhere ({response.status_code}): {_led_to(settings, response)}."
+        " Prompts do not follow: set base_url to the address that answers.",
+        status=response.status_code,
+    )
+
+
+def _led_to(settings: Settings, response: httpx2.Response) -> str:
+    """Where to, without what may be a secret in it."""
+    try:
+        to = response.request.url.join(response.headers["location"])
+        told = str(to.copy_with(username=None, password=None, query=None, fragment=None))
+    except (KeyError, ValueError, httpx2.InvalidURL):
+        return "to no address that can be read"
+    return "to " + without_keys(told, settings.keys)[:_MOST_OF_ADDRESS]
+
+
+def _hooks(settings: Settings) -> dict[str, list[Callable[..., object]]]:
+    return {"response": [partial(_stays, settings)]}
+
+
+def _async_hooks(settings: Settings) -> dict[str, list[Callable[..., object]]]:
+    async def stays(response: httpx2.Response) -> None:
+        _stays(settings, response)
+
+    return {"response": [stays]}
+
+
 class _Client(httpx2.Client):
     """Gives its connections back also when nobody closes it, as the SDKs' own do."""
 
@@ -54,14 +95,11 @@ class _Client(httpx2.Client):
 def http_client(settings: Settings, through: httpx2.BaseTransport | None) -> httpx2.Client:
     """The client of one provider; `through` (a tape) stands between it and the network."""
     if through is not None:
-        return httpx2.Client(
-            transport=through, follow_redirects=True, max_redirects=REDIRECTS, timeout=timeout(settings)
-        )
+        return httpx2.Client(transport=through, event_hooks=_hooks(settings), timeout=timeout(settings))
     return _Client(
         transport=transport(),
         mounts={where: None if by is None else transport(by) for where, by in get_environment_proxies().items()},
-        follow_redirects=True,
-        max_redirects=REDIRECTS,
+        event_hooks=_hooks(settings),
         timeout=timeout(settings),
     )
 
@@ -69,13 +107,10 @@ def http_client(settings: Settings, through: httpx2.BaseTransport | None) -> htt
 def async_http_client(settings: Settings, through: httpx2.AsyncBaseTransport | None) -> httpx2.AsyncClient:
     """The same, awaited."""
     if through is not None:
-        return httpx2.AsyncClient(
-            transport=through, follow_redirects=True, max_redirects=REDIRECTS, timeout=timeout(settings)
-        )
+        return httpx2.AsyncClient(transport=through, event_hooks=_async_hooks(settings), timeout=timeout(settings))
     return httpx2.AsyncClient(
         transport=async_transport(),
         mounts={where: None if by is None else async_transport(by) for where, by in get_environment_proxies().items()},
-        follow_redirects=True,
-        max_redirects=REDIRECTS,
+        event_hooks=_async_hooks(settings),
         timeout=timeout(settings),
     )

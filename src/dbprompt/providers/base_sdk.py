@@ -9,7 +9,7 @@ from typing import ClassVar, TypeVar, cast
 
 import httpx2
 
-from dbprompt.errors import NoRecordingError, ProviderError
+from dbprompt.errors import NoRecordingError, ProviderError, RequestError
 from dbprompt.messages import RateLimits, Reply, Request
 from dbprompt.providers.base import Settings, in_pieces
 from dbprompt.providers.base_bodies import Body, read
@@ -32,6 +32,13 @@ class Dialect(ABC):
     path: ClassVar[str]
     _settings: Settings
     _learned: Learned
+    _closed = False
+
+    def _check_open(self) -> None:
+        if self._closed:
+            error = RequestError(f"{self.name}:{self._settings.model} was closed with its client: make a new one.")
+            error.in_doubt = False  # it was not sent
+            raise error
 
     @abstractmethod
     def _first(self) -> Learned:
@@ -124,6 +131,7 @@ class SdkProvider(Dialect, ABC):
                 return reply
 
     def _sent(self, request: Request) -> Reply:
+        self._check_open()
         attempt = self._learned.attempt(native=request.native)
         while True:
             try:
@@ -144,6 +152,7 @@ class SdkProvider(Dialect, ABC):
 
     def stream(self, request: Request) -> Iterator[str | Reply]:
         """The same, with the pieces of the text as they arrive before the reply; of a recorded answer, made here."""
+        self._check_open()
         attempt = self._learned.attempt(streamed=True, native=request.native)
         try:
             response = self._opened(request, attempt)
@@ -170,6 +179,7 @@ class SdkProvider(Dialect, ABC):
 
     def close(self) -> None:
         """Give the connections back that were opened here."""
+        self._closed = True
         if self._http is not None:
             self._http.close()
 
@@ -206,6 +216,7 @@ class AsyncSdkProvider(Dialect, ABC):
                 return reply
 
     async def _sent(self, request: Request) -> Reply:
+        self._check_open()
         attempt = self._learned.attempt(native=request.native)
         while True:
             try:
@@ -227,6 +238,7 @@ class AsyncSdkProvider(Dialect, ABC):
 
     async def stream(self, request: Request) -> AsyncIterator[str | Reply]:
         """The same, with the pieces of the text as they arrive before the reply; of a recorded answer, made here."""
+        self._check_open()
         attempt = self._learned.attempt(streamed=True, native=request.native)
         try:
             response = await self._opened(request, attempt)
@@ -252,5 +264,6 @@ class AsyncSdkProvider(Dialect, ABC):
 
     async def aclose(self) -> None:
         """Give the connections back that were opened here."""
+        self._closed = True
         if self._http is not None:
             await self._http.aclose()

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 
 import httpx2
 
+from dbprompt.providers.base_fork import anew_in_a_child
+
 __all__ = ["SIDE_BY_SIDE", "AsyncSpread"]
 
 log = logging.getLogger(__name__)
@@ -46,6 +48,11 @@ class AsyncSpread(httpx2.AsyncBaseTransport):
     def __init__(self, make: Callable[[], httpx2.AsyncBaseTransport]) -> None:
         self._make = make
         self._parts: list[_Part] = []
+        anew_in_a_child(self)
+
+    def begin_anew(self) -> None:
+        """In a forked child: transports of its own. The parent's are not closed, as its loop watches them."""
+        self._parts = []
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """The response of one of them; its place is free again when the response is closed."""

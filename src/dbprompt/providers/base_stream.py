@@ -150,6 +150,6 @@ def _is_plain(response: httpx2.Response) -> bool:
 
 
 def _data(text: str) -> Body:
-    if text == "[DONE]":
+    if text.strip() == "[DONE]":
         return DONE
     return read(text) if text else {}

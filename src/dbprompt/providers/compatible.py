@@ -125,13 +125,29 @@ def decode(body: Body, limits: RateLimits | None = None) -> Reply:
     choice, model = next(parts(body, "choices"), None), words(body, "model")
     if choice is None:
         raise ServerError(f"{NAME}:{model} answered without a choice.")
+    _check_end(choice, model)
     message = part(choice, "message")
-    text, refusal = words(message, "content"), words(message, "refusal")
+    text, refusal = _said(message), words(message, "refusal")
     # An unset reason is an answer whose end nobody vouches for.
     stop = STOPS.get(words(choice, "finish_reason") or "length", StopReason.COMPLETE)
     if refusal:
         stop, text = StopReason.REFUSED, refusal
     return Reply(text=text, stop=stop, usage=_usage(part(body, "usage")), model=model, limits=limits)
+
+
+def _check_end(choice: Body, model: str) -> None:
+    """Nothing, unless a gateway tells in the place of an answer that the model behind it failed (OpenRouter)."""
+    if choice.get("error"):
+        raise Fault(choice)
+    if choice.get("finish_reason") == "error":
+        raise ServerError(f"{NAME}:{model} ended its answer with an error, and did not say which.")
+
+
+def _said(message: Body) -> str:
+    """The text of a message; some models answer in parts, with their thoughts among them (Mistral)."""
+    if not isinstance(message.get("content"), list):
+        return words(message, "content")
+    return "".join(words(each, "text") for each in parts(message, "content") if each.get("type") == "text")
 
 
 def _usage(used: Body) -> Usage:
@@ -166,10 +182,11 @@ class Hearing:
         choice = next(parts(event, "choices"), None)
         if choice is None:
             return ""
+        _check_end(choice, self._model)
         self._finish = words(choice, "finish_reason") or self._finish
         delta = part(choice, "delta")
         self._refusal += words(delta, "refusal")
-        piece = words(delta, "content")
+        piece = _said(delta)
         self._pieces.append(piece)
         return piece
 

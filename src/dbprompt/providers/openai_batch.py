@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
@@ -11,7 +10,7 @@ from openai.types import Batch, BatchError
 from dbprompt.errors import ProviderError, RequestError
 from dbprompt.messages import Json, Reply, Request
 from dbprompt.providers import compatible, openai
-from dbprompt.providers.base import Settings, without_keys
+from dbprompt.providers.base import Settings
 from dbprompt.providers.base_batch import (
     NOBODY,
     BatchItem,
@@ -21,6 +20,8 @@ from dbprompt.providers.base_batch import (
     dumped,
     expired,
     item_failure,
+    malformed,
+    result_lines,
 )
 from dbprompt.providers.base_errors import carrying, scrub
 from dbprompt.providers.base_http import http_client
@@ -113,20 +114,17 @@ class OpenAIBatches:
             found: dict[str, Ended] = {}
             for file_id in (batch.output_file_id, batch.error_file_id):
                 if file_id:
-                    text = without_keys(self._client.files.content(file_id).content.decode(), self._settings.keys)
-                    lines = (json.loads(line) for line in text.split("\n") if line.strip())
-                    found |= {str(line["custom_id"]): self._ended(line) for line in lines}
+                    data = self._client.files.content(file_id).content
+                    found |= {name: self._ended(line) for name, line in result_lines(data, self._settings)}
             return self._unlisted(batch, custom_ids) | found
 
-    def _ended(self, line: dict[str, Json]) -> Ended:
+    def _ended(self, line: Body) -> Ended:
         response, error = line.get("response"), line.get("error")
-        if isinstance(response, dict) and isinstance(response.get("body"), dict):
-            status, body = response.get("status_code"), response["body"]
-            assert isinstance(status, int) and isinstance(body, dict)  # noqa: S101  else the line is malformed
-            if status < 400:
-                return body
-            inner = body.get("error", body)
-            return self._failure(status, inner)
+        if isinstance(response, dict):
+            status, body = response.get("status_code"), response.get("body")
+            if not isinstance(status, int) or not isinstance(body, dict):
+                return malformed(self.name, self._settings, response)
+            return body if status < 400 else self._failure(status, body.get("error", body))
         code = str(error.get("code")) if isinstance(error, dict) else ""
         if code == "batch_cancelled":
             return canceled(self.name, self._settings)

@@ -17,6 +17,7 @@ from dbprompt.providers.base_cassette import (
     Interaction,
     Provenance,
     Source,
+    check_writable,
     key_of,
     likeness,
     load,
@@ -42,8 +43,8 @@ class Tape:
     """Recordings of one run, in one file. Safe to share between threads and tasks.
 
     In `replay` there is no network below it: what the file does not hold is a `NoRecordingError`. In `record` every
-    good answer is handed on as it arrives and written when it is whole; failures and streams that break off are not, so
-    a retried call leaves only its final response. In `live` nothing is read or written.
+    good answer is handed on as it arrives and written when it is whole; failures, redirects and streams that break off
+    are not, so a retried call leaves only its final response. In `live` nothing is read or written.
     """
 
     def __init__(
@@ -77,8 +78,13 @@ class Tape:
             provenance: who answers while recording: a real model, or a person through `authored_transport`.
             inner: what answers instead of the network in `record` and `live`.
             keep: in `record`, answer from what the file holds and record only what it lacks.
+
+        Raises:
+            RecordingError: the file cannot be read, or in `record` not be written.
         """
         path = Path(path)
+        if mode == "record":
+            check_writable(path)
         reads = mode == "replay" or (mode == "record" and keep and path.exists())
         return cls(path, mode, provenance, inner, load(path) if reads else Cassette())
 
@@ -131,7 +137,7 @@ class Tape:
 
     def heard(self, request: httpx2.Request, response: httpx2.Response) -> httpx2.Response:
         """The response of the network; while it is read, it is also kept."""
-        if self.mode != "record" or response.status_code >= 400:
+        if self.mode != "record" or not response.is_success:
             return response
         heard = Heard(request, response, current_sending(), self._keep)
         return httpx2.Response(
@@ -272,7 +278,8 @@ def _response(interaction: Interaction) -> httpx2.Response:
 
 
 def _keys(request: httpx2.Request) -> list[str]:
-    return [request.headers.get(name, "").removeprefix("Bearer ") for name in KEY_HEADERS]
+    sent = (request.headers.get(name, "").removeprefix("Bearer ").removeprefix("Basic ") for name in KEY_HEADERS)
+    return [*sent, request.url.password]
 
 
 def _without(keys: list[str], text: str) -> str:

@@ -226,8 +226,7 @@ def made_markdown(about: Background) -> Iterator[str]:
 
 
 def _turn(section: str, kind: str, usage: Usage) -> tuple[str, ...]:
-    cached = f"{usage.cache_read_tokens:,}"
-    return section, kind, f"{usage.input_tokens:,}", cached, f"{usage.output_tokens:,}", usage.cost_text
+    return section, kind, *usage.token_texts, usage.cost_text
 
 
 def _other_models(turns: Sequence[TurnUsage]) -> Iterator[str]:

@@ -133,9 +133,10 @@ class Result:
 
     def _cost(self) -> str:
         usage, repair = self.usage, self.repair_usage
-        spent = f"{usage.requests} requests, {usage.input_tokens:,} input and {usage.output_tokens:,} output tokens"
+        (read, _, written), (read_again, _, written_again) = usage.token_texts, repair.token_texts
+        spent = f"{usage.requests} requests, {read} input and {written} output tokens"
         spent += f" ({usage.cost_text})" if usage.cost_usd is not None else ""
-        repairs = f"; of these for repair {repair.requests}, {repair.input_tokens:,} and {repair.output_tokens:,}"
+        repairs = f"; of these for repair {repair.requests}, {read_again} and {written_again}"
         return f"{self.provenance or 'provenance unknown'}: {spent}{repairs if repair.requests else ''}"
 
     def _repr_html_(self) -> str:

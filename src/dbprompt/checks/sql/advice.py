@@ -9,7 +9,7 @@ import difflib
 import re
 from typing import Protocol
 
-from dbprompt.checks.sql.tree import Parsed
+from dbprompt.checks.sql.tree import Parsed, strings
 from dbprompt.engines.base import Outcome
 from dbprompt.errors import EngineError
 
@@ -43,7 +43,13 @@ _EXTENSION_OF = {
     "gen_salt": "CREATE EXTENSION pgcrypto before",
     "digest": "CREATE EXTENSION pgcrypto before",
     "unaccent": "CREATE EXTENSION unaccent before",
+    "charindex": "strpos()",
+    "curdate": "current_date",
     "getdate": "now()",
+    "instr": "strpos()",
+    "len": "length()",
+    "newid": "gen_random_uuid()",
+    "rand": "random()",
     "sysdate": "now()",
     "ifnull": "coalesce()",
     "isnull": "coalesce()",
@@ -110,9 +116,9 @@ def _advise(outcome: Outcome, statement: Parsed, catalogue: Catalogue) -> str:
         case "undefined_column":
             return _columns(statement, catalogue)
         case "undefined_table":
-            return _tables(outcome, catalogue)
+            return _hidden(outcome, statement) or _tables(outcome, catalogue)
         case "undefined_object" | "undefined_function":
-            return _objects(outcome, catalogue)
+            return _index_clause(outcome, statement) or _objects(outcome, catalogue)
         case "invalid_text_representation" if "enum" in outcome.message:
             return _labels(outcome, catalogue)
     return ""
@@ -148,6 +154,32 @@ def _relations(statement: Parsed) -> list[tuple[str, dict[str, object]]]:
         elif isinstance(one, list):
             waiting.extend(one)
     return found
+
+
+def _hidden(outcome: Outcome, statement: Parsed) -> str:
+    """Why a table that is in FROM cannot be named: its alias took its place."""
+    name = _quoted(outcome.message)
+    if not outcome.message.startswith("invalid reference to FROM-clause entry"):
+        return ""
+    aliases = [
+        str(alias["aliasname"])
+        for _, relation in _relations(statement)
+        if relation["relname"] == name and isinstance(alias := relation.get("alias"), dict)
+    ]
+    if name in aliases or not aliases:
+        return "name what stands before it in FROM, or write LATERAL before the subquery"
+    return f"the alias {aliases[0]} hides the name {name} here: write {aliases[0]} instead"
+
+
+def _index_clause(outcome: Outcome, statement: Parsed) -> str:
+    """MySQL's INDEX within a table, which is read here as a column of that name."""
+    name = _quoted(outcome.message)
+    for column in statement.below.get("ColumnDef", ()) if outcome.message.startswith("type ") else ():
+        kind = column.get("typeName")
+        if column.get("colname") in {"index", "key"} and isinstance(kind, dict) and name in strings(kind.get("names")):
+            table = next((relation["relname"] for _, relation in _relations(statement)), "...")
+            return f"an index is a statement of its own: CREATE INDEX {name} ON {table} (...)"
+    return ""
 
 
 def _tables(outcome: Outcome, catalogue: Catalogue) -> str:

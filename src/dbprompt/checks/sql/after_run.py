@@ -1,8 +1,8 @@
-"""What the engine accepts one by one and what is wrong all the same, read from the catalogue once everything has run.
+"""Indexes and defaults in vain, read from the catalogue once everything has run: the engine accepts each by itself.
 
-Poor: `CREATE POLICY own ON orders USING (user_id = ...)` and no `ENABLE ROW LEVEL SECURITY`: the policy does nothing.
 Poor: `CREATE INDEX ON users (email)` where `UNIQUE (email)` has an index already: each write pays for it twice.
 Better: one index for each order of columns, the shorter one dropped where a longer one starts with it.
+Poor: `created_at timestamptz DEFAULT 'now'`: the text becomes a moment when the table is made, and stays that moment.
 """
 
 from __future__ import annotations
@@ -15,16 +15,10 @@ from dbprompt.checks.sql.advice import Catalogue
 from dbprompt.checks.sql.tree import Node, Parsed
 from dbprompt.evidence import Finding, Severity
 
-__all__ = ["index_findings", "policy_findings"]
+__all__ = ["default_findings", "index_findings"]
 
 _OURS = "n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'dbprompt_extensions')"
 # ruff: noqa: S608  (the queries below are put together from constants)
-_POLICIES = (
-    "SELECT c.relname, c.relrowsecurity, c.relforcerowsecurity, p.polname, p.polcmd, p.polpermissive, "
-    "p.polroles = '{0}', pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid) "
-    "FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN pg_policy p ON p.polrelid = c.oid "
-    f"WHERE c.relkind IN ('r', 'p') AND (c.relrowsecurity OR p.oid IS NOT NULL) AND {_OURS} ORDER BY 1, 4"
-)
 _INDEXES = (
     "SELECT t.oid::text, t.relname, x.relname, a.amname, i.indisunique, o.conname, i.indnkeyatts, "
     "pg_get_expr(i.indpred, i.indrelid), (SELECT string_agg(concat_ws(E'\\t', pg_get_indexdef(i.indexrelid, k, true), "
@@ -35,47 +29,50 @@ _INDEXES = (
     "LEFT JOIN pg_constraint o ON o.conindid = x.oid AND o.contype IN ('p', 'u') "
     f"WHERE {_OURS} AND i.indisvalid AND NOT i.indisexclusion AND NOT x.relispartition ORDER BY x.oid"
 )
-_WRITES = {"*": "reads and writes", "a": "inserts", "w": "updates", "d": "deletes", "r": "reads"}
+_COLUMN = (
+    "SELECT 1 FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_type t ON t.oid = a.atttypid "
+    "WHERE c.relname = $1 AND a.attname = $2 AND t.typname IN ('timestamptz', 'timestamp', 'date', 'timetz', 'time')"
+)
+_MOMENTS = {"now": "now()", "now()": "now()", "today": "CURRENT_DATE", "tomorrow": "CURRENT_DATE + 1"}
 
 
-def policy_findings(steps: Sequence[tuple[Statement, Parsed]], catalogue: Catalogue) -> Iterator[Finding]:
-    """Policies that do nothing or let everything through, and tables that are closed to everybody."""
-    policies = {
-        (_relation(parsed.body.get("table")), str(parsed.body.get("policy_name"))): statement
-        for statement, parsed in steps
-        if parsed.kind == "CreatePolicyStmt"
-    }
-    enabling = {_relation(parsed.body.get("relation")): statement for statement, parsed in steps if _enables(parsed)}
-    if not policies and not enabling:
+def default_findings(steps: Iterable[tuple[Statement, Parsed]], catalogue: Catalogue) -> Iterator[Finding]:
+    """Defaults that are a word for a moment, which is read once and for all."""
+    for statement, parsed in steps:
+        table = _relation(parsed.body.get("relation"))
+        for column, word in _word_defaults(parsed):
+            right = _MOMENTS.get(word.strip().lower())
+            if right and catalogue.rows(_COLUMN, table, column):
+                message = (
+                    f"the default '{word}' of {table}.{column} is read when the table is made, so every row gets that "
+                    f"same moment: write DEFAULT {right} without quotes."
+                )
+                yield Finding("expressions.frozen_moment", Severity.WARNING, statement.where, message)
+
+
+def _word_defaults(parsed: Parsed) -> Iterator[tuple[str, str]]:
+    """Columns whose default is a text, with the text."""
+    if parsed.kind not in {"CreateStmt", "AlterTableStmt"}:
         return
-    for row in catalogue.rows(_POLICIES):
-        table, name = str(row[0]), row[3]
-        if name is None:
-            if table in enabling:
-                message = f"row-level security is on for {table} and there is no policy: only its owner sees any row."
-                yield Finding("rls.no_policy", Severity.ADVICE, enabling[table].where, message)
-        elif (statement := policies.get((table, name))) is not None:
-            yield from _policy(statement, row)
+    for column in parsed.below.get("ColumnDef", ()):
+        constraints = column.get("constraints")
+        for item in constraints if isinstance(constraints, list) else ():
+            constraint = item.get("Constraint") if isinstance(item, dict) else None
+            if isinstance(constraint, dict) and constraint.get("contype") == "CONSTR_DEFAULT":
+                yield str(column.get("colname", "")), _text(constraint.get("raw_expr"))
+    for command in parsed.below.get("AlterTableCmd", ()):
+        if command.get("subtype") == "AT_ColumnDefault":
+            yield str(command.get("name", "")), _text(command.get("def"))
 
 
-def _policy(statement: Statement, row: tuple[str | None, ...]) -> Iterator[Finding]:
-    table, enabled, forced, name, command, permissive, everybody, using, checked = row
-    if enabled != "t":
-        message = (
-            f"policy {name} has no effect: row-level security is off for {table}. Add ALTER TABLE {table} ENABLE ROW "
-            "LEVEL SECURITY."
-        )
-        yield Finding("rls.not_enabled", Severity.WARNING, statement.where, message)
-    elif forced != "t":
-        message = f"policy {name} does not bind the owner of {table}; FORCE ROW LEVEL SECURITY does."
-        yield Finding("rls.not_forced", Severity.ADVICE, statement.where, message)
-    opens = using == "true" and (command != "r" or everybody == "t")
-    if permissive == "t" and (opens or checked == "true"):
-        message = (
-            f"policy {name} is always true, so it lets all {_WRITES.get(command or '*', 'commands')} of {table} "
-            f"through{'' if everybody == 't' else ' for its roles'}: name whose rows they are."
-        )
-        yield Finding("rls.always_true", Severity.WARNING, statement.where, message)
+def _text(expression: object) -> str:
+    """A text constant, cast once or not; empty for anything else."""
+    holder: Node = expression if isinstance(expression, dict) else {}
+    cast = holder.get("TypeCast")
+    inner = cast.get("arg") if isinstance(cast, dict) else holder
+    constant = inner.get("A_Const") if isinstance(inner, dict) else None
+    value = constant.get("sval") if isinstance(constant, dict) else None
+    return str(value.get("sval", "")) if isinstance(value, dict) else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,12 +186,6 @@ def _makes_constraint(parsed: Parsed) -> bool:
 
 def _may_index(parsed: Parsed) -> bool:
     return _is_index(parsed) or _makes_constraint(parsed)
-
-
-def _enables(parsed: Parsed) -> bool:
-    return parsed.kind == "AlterTableStmt" and any(
-        node.get("subtype") == "AT_EnableRowSecurity" for node in parsed.below.get("AlterTableCmd", ())
-    )
 
 
 def _relation(node: object) -> str:

@@ -31,6 +31,7 @@ class Route(StrEnum):
     SETTING = "setting"  # compared with the server's settings
     EXTENSION = "extension"
     CREATE_ROLE = "create role"
+    RENAME_ROLE = "rename role"
     DROP_ROLE = "drop role"
     GIVE = "give"  # to another role
     OUTSIDE = "outside"  # not run: it reaches beyond one database
@@ -45,7 +46,7 @@ class Ruling:
         route: how the statement meets the engine.
         reason: why, if it does not simply run.
         name: the role, extension or setting that it is about.
-        value: the setting's value; None for its default.
+        value: the setting's value, None for its default; the role's new name.
     """
 
     route: Route
@@ -153,6 +154,8 @@ def _special(kind: str, body: Node) -> Ruling | None:
         case "DropRoleStmt":
             names = [str(node.get("rolename", "")) for key, node in nodes(body) if key == "RoleSpec"]
             return Ruling(Route.DROP_ROLE, name=names[0]) if len(names) == 1 else Ruling(Route.PROVE)
+        case "RenameStmt" if body.get("renameType") == "OBJECT_ROLE":
+            return Ruling(Route.RENAME_ROLE, name=str(body.get("subname", "")), value=str(body.get("newname", "")))
         case "AlterOwnerStmt":
             return _gift(body.get("newowner"))
         case "CreateSchemaStmt" if body.get("authrole") and not body.get("schemaElts"):

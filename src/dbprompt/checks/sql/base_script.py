@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from dbprompt.checks.base import Statement
 from dbprompt.checks.base_trees import Node, find
 from dbprompt.checks.sql import tree
+from dbprompt.checks.sql.dump import without_data
 from dbprompt.evidence import Finding, Severity
 
 __all__ = ["Seen", "inside", "parts", "read", "relation_name", "said", "strings_in", "tokens"]
@@ -40,7 +41,7 @@ class Seen:
 
 def read(statements: Iterable[Statement], *, setup: str = "") -> tuple[Seen, ...]:
     """What the grammar accepts of a setup and a script, in order."""
-    texts = [("", one.sql) for one in tree.split(setup)] + [(one.where, one.sql) for one in statements]
+    texts = [("", one.sql) for one in tree.split(without_data(setup))] + [(one.where, one.sql) for one in statements]
     seen = []
     for where, sql in texts:
         parsed = tree.parse(sql)  # by itself, so that its places count from its own beginning

@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from dbprompt.checks.base import Statement
 from dbprompt.checks.sql import sqlglot_parser
+from dbprompt.checks.sql.dump import BYTE_ORDER_MARK
 from dbprompt.checks.sql.grammar import opinion_verdict
 from dbprompt.checks.sql.sqlglot_parser import Said
 from dbprompt.engines.base import Answer, Outcome
@@ -52,6 +53,7 @@ _ADVICE = {
 
 def statements_of(sql: str, dialect: str, sandbox: CellSandbox) -> tuple[Statement, ...]:
     """The statements of a script with their places, cut as the dialect's own engine cuts them."""
+    sql = sql.removeprefix(BYTE_ORDER_MARK)
     pieces = _sqlite_pieces(sql) if dialect == "sqlite" else _located(sql, sandbox.split(sql))
     if not pieces:
         pieces = sqlglot_parser.split(sql, dialect)

@@ -125,7 +125,26 @@ def _create(found: Outline, one: Seen) -> None:
         elif element.kind == "Constraint":
             _constrain(made, one, element)
         elif element.kind == "TableLikeClause" and (like := found.tables.get(relation_name(element.node("relation")))):
-            made.table = made.table.model_copy(update={"columns": made.table.columns + like.table.columns})
+            _copy(found, made, one, like, element.number("options"))
+
+
+_CONSTRAINTS, _INDEXES = 1 << 2, 1 << 6  # INCLUDING, as the grammar counts; ALL is every bit
+
+
+def _copy(found: Outline, made: Made, one: Seen, like: Made, including: int) -> None:
+    """What CREATE TABLE (LIKE ...) takes over."""
+    known = {column.name for column in made.table.columns}
+    fresh = tuple(column for column in like.table.columns if column.name not in known)
+    if not fresh:  # the same again: the engine refuses it, and copies of copies would have no end
+        return
+    update: dict[str, object] = {"columns": made.table.columns + fresh}
+    if including & _CONSTRAINTS:
+        update["checks"] = (*made.table.checks, *like.table.checks)
+    if including & _INDEXES:
+        update |= {"primary_key": like.table.primary_key, "uniques": (*made.table.uniques, *like.table.uniques)}
+        own = [index for index, _ in found.indexes if index.table == like.table.name]
+        found.indexes += [(index.model_copy(update={"table": made.table.name}), one.where) for index in own]
+    made.table = made.table.model_copy(update=update)
 
 
 def _partitioning(split: Node) -> Partitioning:
@@ -146,6 +165,8 @@ def _alter(found: Outline, made: Made, one: Seen, command: Node) -> None:
             _change(made, name, one, type=kind, **details)
         case "AT_SetNotNull":
             _change(made, name, one, nullable=False)
+        case "AT_DropNotNull":
+            _change(made, name, one, nullable=True)
         case "AT_DropColumn":
             left = tuple(column for column in made.table.columns if column.name != name)
             made.table = made.table.model_copy(update={"columns": left})
@@ -177,7 +198,8 @@ def _add_column(found: Outline, made: Made, one: Seen, definition: Node) -> None
         None,
         name=name,
         type=kind,
-        nullable=not kinds.keys() & {"CONSTR_NOTNULL", "CONSTR_PRIMARY", "CONSTR_IDENTITY"},
+        nullable=not kinds.keys() & {"CONSTR_NOTNULL", "CONSTR_PRIMARY", "CONSTR_IDENTITY"}
+        and "serial" not in type_name(definition.node("typeName")),
         identity="CONSTR_IDENTITY" in kinds,
         generated="(as written)" if "CONSTR_GENERATED" in kinds else None,
         default=_default(kinds["CONSTR_DEFAULT"].node("raw_expr")) if "CONSTR_DEFAULT" in kinds else None,
@@ -226,6 +248,9 @@ def _constrain(made: Made, one: Seen, constraint: Node, *, column: str = "") -> 
     match constraint.text("contype"):
         case "CONSTR_PRIMARY":
             made.table = table.model_copy(update={"primary_key": own or ("(index)",)})
+            _require(made, own)
+        case "CONSTR_NOTNULL":
+            _require(made, own)
         case "CONSTR_UNIQUE" if own:
             made.table = table.model_copy(update={"uniques": (*table.uniques, Unique.model_construct(columns=own))})
         case "CONSTR_CHECK":
@@ -242,6 +267,15 @@ def _constrain(made: Made, one: Seen, constraint: Node, *, column: str = "") -> 
             )
             made.keys.append((key, one.where))
             made.table = table.model_copy(update={"foreign_keys": (*table.foreign_keys, key)})
+
+
+def _require(made: Made, names: tuple[str, ...]) -> None:
+    """Columns that a constraint makes NOT NULL."""
+    columns = tuple(
+        column.model_copy(update={"nullable": False}) if column.name in names else column
+        for column in made.table.columns
+    )
+    made.table = made.table.model_copy(update={"columns": columns})
 
 
 def _index(one: Seen, table: str) -> Index:

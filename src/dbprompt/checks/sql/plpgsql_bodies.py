@@ -12,43 +12,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Protocol
 
 from dbprompt.checks.base import QUERY_KINDS, Statement
+from dbprompt.checks.sql.plpgsql_blocks import in_motion, is_certain
+from dbprompt.checks.sql.plpgsql_catalogue import Routine, block, quoted, routines, triggers, variables
 from dbprompt.checks.sql.plpgsql_flow import flow_findings
 from dbprompt.checks.sql.plpgsql_tree import Body, Piece, read_body
+from dbprompt.checks.sql.plpgsql_triggers import Trigger, asks_for_table, trigger_findings
 from dbprompt.checks.sql.tree import Parsed, nodes, parse, strings
 from dbprompt.engines.base import Answer, Outcome
 from dbprompt.evidence import Finding, Severity
 
 __all__ = ["Prober", "body_findings"]
 
-_ROUTINES = (
-    "SELECT p.oid::text, n.nspname, p.proname, p.prokind, pg_get_functiondef(p.oid), "
-    "pg_get_function_result(p.oid), array_to_string(p.proconfig, E'\\n'), "
-    "(SELECT string_agg(a.name || E'\\t' || format_type(a.type, NULL), E'\\n') "
-    "FROM unnest(p.proargnames, coalesce(p.proallargtypes, p.proargtypes::oid[])) a(name, type) WHERE a.name <> ''), "
-    "p.prosrc ~* '#variable_conflict', (SELECT string_agg(format_type(a.type, NULL), E'\\t') "
-    "FROM unnest(p.proallargtypes, p.proargmodes) a(type, mode) WHERE a.mode = 't') "
-    "FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace JOIN pg_language l ON l.oid = p.prolang "
-    "WHERE l.lanname = 'plpgsql' AND n.nspname !~ '^pg_' AND NOT EXISTS (SELECT 1 FROM pg_depend d "
-    "WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e') ORDER BY p.oid"
-)
-_TRIGGERS = (
-    "SELECT t.tgfoid::text, t.tgname, t.tgrelid::regclass::text, t.tgnewtable, t.tgoldtable "
-    "FROM pg_trigger t WHERE NOT t.tgisinternal AND t.tgparentid = 0 ORDER BY t.oid"
-)
 _VIEW_COLUMNS = (
     "SELECT format_type(a.atttypid, NULL) FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid "
     "JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relname = $1 AND n.nspname ~ '^pg_temp_' "
     "AND a.attnum > 0 ORDER BY a.attnum"
 )
-_TRIGGER_VARIABLES = {
-    "tg_name": "name", "tg_when": "text", "tg_level": "text", "tg_op": "text", "tg_relid": "oid",
-    "tg_relname": "name", "tg_table_name": "name", "tg_table_schema": "name", "tg_nargs": "integer",
-    "tg_argv": "text[]", "tg_event": "text", "tg_tag": "text",
-}  # fmt: skip
 # What these codes say is about our way of asking, not about the statement.
 _OUR_OWN = {"42P13", "42P18", "42P02", "0A000", "42723", "42501"}
 _MOST = 200
@@ -68,87 +51,107 @@ class Prober(Protocol):
         """The rows of one of our queries."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Routine:
-    oid: str
-    name: str
-    kind: str
-    definition: str
-    returns: str
-    settings: tuple[str, ...]
-    arguments: Mapping[str, str]
-    tolerates_conflicts: bool
-    columns: tuple[str, ...]
-
-
 def body_findings(steps: Sequence[tuple[Statement, Parsed]], sandbox: Prober) -> Iterator[Finding]:
-    """Warnings for what will fail when the functions and triggers of these statements are called."""
+    """Warnings for what will fail when the functions and triggers of these statements are called, and for DO blocks."""
+    yield from _block_findings(steps, sandbox)
     functions = {
         _last(parsed.body.get("funcname")): one for one, parsed in steps if parsed.kind == "CreateFunctionStmt"
     }
-    triggers = {str(parsed.body.get("trigname")): one for one, parsed in steps if parsed.kind == "CreateTrigStmt"}
-    if not functions and not triggers:
+    made = {str(parsed.body.get("trigname")): one for one, parsed in steps if parsed.kind == "CreateTrigStmt"}
+    if not functions and not made:
         return
-    on = sandbox.rows(_TRIGGERS)
+    calling = triggers(sandbox)
     left = _MOST
-    for row in sandbox.rows(_ROUTINES):
-        routine = _routine(row)
-        mine = [one for one in on if one[0] == routine.oid]
+    for routine in routines(sandbox):
+        mine = calling.get(routine.oid, [])
         body = read_body(routine.definition)
-        if body is None or not (routine.name in functions or any(one[1] in triggers for one in mine)):
+        if body is None or not (routine.name in functions or any(one.name in made for one in mine)):
             continue
         at = functions.get(routine.name)
         if at is not None:
             for finding in flow_findings(body, kind=routine.kind, returns=routine.returns):
-                yield Finding(finding.code, finding.severity, at.where, finding.message)
+                yield replace(finding, where=at.where)
+        for trigger, finding in trigger_findings(routine.name, body, routine.source, mine):
+            if (place := made.get(trigger.name) or at) is not None:
+                yield replace(finding, where=place.where)
         seen: set[str] = set()
-        whose: list[tuple[str | None, ...] | None] = [*mine] or [None]
-        for trigger in whose:
-            place = at or (triggers.get(str(trigger[1])) if trigger else None)
+        transitions = frozenset().union(*(one.transitions for one in mine))
+        whose: list[Trigger | None] = [*mine] or [None]
+        for one in whose:
+            place = at or (made.get(one.name) if one else None)
             if place is None:
                 continue
-            for code, message in _probe(routine, body, trigger, sandbox, left):
+            for code, message, _ in _probe(routine, body, one, sandbox, left, transitions):
                 if message not in seen:
                     seen.add(message)
                     yield Finding(code, Severity.WARNING, place.where, message)
         left -= len(body.pieces)
 
 
+def _block_findings(steps: Sequence[tuple[Statement, Parsed]], sandbox: Prober) -> Iterator[Finding]:
+    """What the DO blocks did not get to, and what would have failed there."""
+    blocks = [step for step in steps if is_certain(step[1])]
+    moving = in_motion(steps) if blocks else frozenset()
+    for statement, parsed in blocks[:_MOST]:
+        routine, body = block(parsed), read_body(parsed.sql)
+        if body is None:
+            continue
+        for finding in flow_findings(body, kind=routine.kind, returns=routine.returns):
+            yield replace(finding, where=statement.where)
+        for code, message, missing in _probe(routine, body, None, sandbox, _MOST):
+            if missing and missing.lower() not in moving:
+                yield Finding(code, Severity.WARNING, statement.where, message)
+
+
 def _probe(
-    routine: _Routine, body: Body, trigger: tuple[str | None, ...] | None, sandbox: Prober, most: int
-) -> Iterator[tuple[str, str]]:
-    """Code and message of everything in one body that does not resolve, on one trigger's table."""
-    types, unknown = _variables(routine, body, trigger)
+    routine: Routine,
+    body: Body,
+    trigger: Trigger | None,
+    sandbox: Prober,
+    most: int,
+    transitions: frozenset[str] = frozenset(),
+) -> Iterator[tuple[str, str, str]]:
+    """Code, message and what is missing, for everything in one body that does not resolve, on one trigger's table."""
+    types, unknown = variables(routine, body, trigger)
     for name, query in body.rows.items():
         if name.lower() in unknown and _columns(f"dbprompt_row_{name}", query, types, sandbox):
             types[name.lower()] = f'pg_temp."dbprompt_row_{name}"'
             unknown.discard(name.lower())
-    temporary = {name.lower() for name in body.own} | {str(name).lower() for name in (trigger or ())[3:] if name}
-    seen_by = f" (trigger {trigger[1]} on {trigger[2]})" if trigger else ""
+    if trigger is not None and asks_for_table(body):
+        unknown |= {"new", "old"}  # of another table in another branch
+    temporary = {name.lower() for name in body.own} | transitions  # another trigger's, in another branch, among them
+    seen_by = f" (trigger {trigger.name} on {trigger.table})" if trigger else ""
     for piece in body.pieces[: max(most, 0)]:
         words = {word.lower() for word in re.findall(r"[\w$]+", piece.sql)}
-        if words & (unknown | temporary) or not _is_query(piece.sql):
+        seen = words if piece.sees is None else piece.sees
+        if words & temporary or seen & unknown or not _is_query(piece.sql):
             continue
-        used = {name: kind for name, kind in types.items() if name in words}
+        used = {name: kind for name, kind in types.items() if name in words & seen}
         outcome = _resolve(piece, routine, used, sandbox)
         where = f"line {piece.line} of {routine.name}{seen_by}"
         if outcome.answer is Answer.REFUSED and outcome.code not in _OUR_OWN:
             field = _missing_field(outcome, piece, types)
             if field:
-                yield "plpgsql.undefined_column", f"{where} fails when it runs: {field}."
+                yield "plpgsql.undefined_column", f"{where} fails when it runs: {field}.", field
             elif not any(f'table "{label}"' in outcome.message for label in body.labels):
-                yield _code(outcome), f"{where} fails when it runs: {outcome.message}."
+                yield _code(outcome), f"{where} fails when it runs: {outcome.message}.", _missing(outcome)
             continue
         if piece.returned and outcome.ok and (problem := _mismatch(piece, routine, types, sandbox)):
-            yield "plpgsql.datatype_mismatch", f"{where} fails when it runs: {problem}."
-        if outcome.ok and not routine.tolerates_conflicts:
+            yield "plpgsql.datatype_mismatch", f"{where} fails when it runs: {problem}.", ""
+        if outcome.ok and not routine.tolerates_conflicts and piece.sees is None:
             for name in sorted(_bare_names(piece.sql) & set(used)):
                 without = {key: kind for key, kind in used.items() if key != name}
                 if _resolve(_without(piece, routine, name, used[name]), routine, without, sandbox).ok:
                     message = (
                         f'{where} fails when it runs: column reference "{name}" is ambiguous, it is a variable too.'
                     )
-                    yield "plpgsql.ambiguous_column", f"{message} Qualify it with its table's name."
+                    yield "plpgsql.ambiguous_column", f"{message} Qualify it with its table's name.", name
+
+
+def _missing(outcome: Outcome) -> str:
+    """The one name that a refusal is about; empty if it is about none."""
+    found = re.search(r'\b(?:column|relation|procedure|function|for enum \w+:) (?:\w+\.)?"?(\w+)', outcome.message)
+    return found.group(1) if found else ""
 
 
 def _code(outcome: Outcome) -> str:
@@ -167,7 +170,7 @@ def _code(outcome: Outcome) -> str:
     return "plpgsql.invalid_value" if outcome.code.startswith("22") else "plpgsql.refused"
 
 
-def _without(piece: Piece, routine: _Routine, name: str, kind: str) -> Piece:
+def _without(piece: Piece, routine: Routine, name: str, kind: str) -> Piece:
     """A statement whose qualified mentions of a variable, `f.id`, are replaced: only bare names are in question."""
     qualified = rf"\b{re.escape(routine.name)}\.{re.escape(name)}\b"
     value = f"NULL::{kind}" if "%" not in kind else "NULL"
@@ -183,12 +186,12 @@ def _missing_field(outcome: Outcome, piece: Piece, types: Mapping[str, str]) -> 
     return f'record "{record.group(1)}" has no field "{field.group(1)}"' if field else ""
 
 
-def _resolve(piece: Piece, routine: _Routine, variables: Mapping[str, str], sandbox: Prober) -> Outcome:
+def _resolve(piece: Piece, routine: Routine, variables: Mapping[str, str], sandbox: Prober) -> Outcome:
     """Has one statement resolved as the body of a temporary SQL function."""
-    parameters = ", ".join(f"{_quoted(name)} {kind}" for name, kind in variables.items())
+    parameters = ", ".join(f"{quoted(name)} {kind}" for name, kind in variables.items())
     settings = " ".join(_setting(line) for line in routine.settings)
     sql = (
-        f"CREATE OR REPLACE FUNCTION pg_temp.{_quoted(routine.name)}({parameters}) RETURNS void "
+        f"CREATE OR REPLACE FUNCTION pg_temp.{quoted(routine.name)}({parameters}) RETURNS void "
         f"LANGUAGE sql {settings} AS $dbprompt$ {piece.sql} $dbprompt$"
     )
     framed = sandbox.in_transaction
@@ -200,7 +203,7 @@ def _resolve(piece: Piece, routine: _Routine, variables: Mapping[str, str], sand
     return outcome
 
 
-def _mismatch(piece: Piece, routine: _Routine, variables: Mapping[str, str], sandbox: Prober) -> str:
+def _mismatch(piece: Piece, routine: Routine, variables: Mapping[str, str], sandbox: Prober) -> str:
     """How the columns of a RETURN QUERY differ from the function's own; their types have to be the very same."""
     if not routine.columns:
         return ""
@@ -219,33 +222,16 @@ def _columns(view: str, query: str, variables: Mapping[str, str], sandbox: Probe
         return ()
     words = {word.lower() for word in re.findall(r"[\w$]+", query)}
     values = ", ".join(
-        f"NULL::{kind} AS {_quoted(name)}" for name, kind in variables.items() if name in words and "%" not in kind
+        f"NULL::{kind} AS {quoted(name)}" for name, kind in variables.items() if name in words and "%" not in kind
     )
     source = f"(SELECT {values}) dbprompt_variables, LATERAL" if values else ""
-    sandbox.run(f"DROP VIEW IF EXISTS pg_temp.{_quoted(view)} CASCADE")
+    sandbox.run(f"DROP VIEW IF EXISTS pg_temp.{quoted(view)} CASCADE")
     outcome = sandbox.run(
-        f"CREATE TEMP VIEW {_quoted(view)} AS SELECT dbprompt_query.* FROM {source} ({query}) dbprompt_query"  # noqa: S608
+        f"CREATE TEMP VIEW {quoted(view)} AS SELECT dbprompt_query.* FROM {source} ({query}) dbprompt_query"  # noqa: S608
     )
     if not outcome.ok:
         return ()
     return tuple(str(row[0]) for row in sandbox.rows(_VIEW_COLUMNS, view))
-
-
-def _variables(
-    routine: _Routine, body: Body, trigger: tuple[str | None, ...] | None
-) -> tuple[dict[str, str], set[str]]:
-    """The types of a body's variables, and the names of those whose type only a run would tell."""
-    types = {name.lower(): kind for name, kind in body.variables.items()}
-    types |= {name.lower(): kind for name, kind in routine.arguments.items()}
-    unknown = {name.lower() for name in body.unknown if name.lower() not in types}
-    if "trigger" in routine.returns:
-        types |= _TRIGGER_VARIABLES
-        if trigger is not None:
-            types |= {"new": str(trigger[2]), "old": str(trigger[2])}
-            unknown -= {"new", "old"}
-        else:
-            unknown |= {"new", "old"}
-    return types, unknown
 
 
 def _bare_names(sql: str) -> set[str]:
@@ -266,17 +252,7 @@ def _bare_names(sql: str) -> set[str]:
 
 def _is_query(sql: str) -> bool:
     inside = parse(sql)
-    return isinstance(inside, tuple) and len(inside) == 1 and inside[0].kind in QUERY_KINDS
-
-
-def _routine(row: tuple[str | None, ...]) -> _Routine:
-    oid, _, name, kind, definition, returns, settings, arguments, tolerates, columns = row
-    pairs = [line.split("\t") for line in (arguments or "").split("\n") if "\t" in line]
-    return _Routine(
-        str(oid), str(name), str(kind), str(definition), returns or "",
-        tuple(filter(None, (settings or "").split("\n"))), {pair[0]: pair[1] for pair in pairs}, tolerates == "t",
-        tuple((columns or "").split("\t")) if columns else (),
-    )  # fmt: skip
+    return isinstance(inside, tuple) and len(inside) == 1 and inside[0].kind in {*QUERY_KINDS, "CallStmt"}
 
 
 def _setting(line: str) -> str:
@@ -289,7 +265,3 @@ def _setting(line: str) -> str:
 def _last(name: object) -> str:
     parts = strings(name) if isinstance(name, list) else ()
     return parts[-1] if parts else ""
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'

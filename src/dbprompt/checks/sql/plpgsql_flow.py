@@ -6,16 +6,25 @@ Better: `PERFORM count(*) FROM orders`, or `SELECT count(*) INTO total FROM orde
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
-from dbprompt.checks.sql.plpgsql_tree import Body, statements_in
+from dbprompt.checks.sql.plpgsql_tree import Body, constant_of, statements_in
 from dbprompt.checks.sql.tree import Node, nodes, parse
 from dbprompt.evidence import Finding, Severity
 from dbprompt.messages import Json
 
-__all__ = ["flow_findings"]
+__all__ = ["ERROR_LEVEL", "flow_findings", "reachable_returns"]
 
-_ERROR_LEVEL = 21
+ERROR_LEVEL = 21  # RAISE EXCEPTION
+_MAY_STAND_ALONE = re.compile(
+    r"\s*(VACUUM|CREATE|DROP|ALTER|REINDEX|CLUSTER|BEGIN|START|SAVEPOINT|RELEASE)\b", re.IGNORECASE
+)
+_STANDS_ALONE = {
+    "CreatedbStmt", "DropdbStmt", "CreateTableSpaceStmt", "DropTableSpaceStmt", "AlterSystemStmt", "TransactionStmt",
+}  # fmt: skip
+_CONCURRENTLY = {"IndexStmt", "DropStmt", "ReindexStmt", "AlterTableStmt"}
+_WHOLE = {"REINDEX_OBJECT_DATABASE", "REINDEX_OBJECT_SYSTEM", "REINDEX_OBJECT_SCHEMA"}
 
 
 def flow_findings(body: Body, *, kind: str, returns: str) -> Iterator[Finding]:
@@ -30,6 +39,9 @@ def flow_findings(body: Body, *, kind: str, returns: str) -> Iterator[Finding]:
         if what == "block" and kind == "p" and "exceptions" in node and _commits(node.get("body")):
             message = f"line {line} fails when it runs: a block with EXCEPTION cannot COMMIT; commit outside of it."
             yield _warning("plpgsql.transaction_control", message)
+        if command := _alone(constant_of(node) or (_sql(node) if what == "execsql" else "")):
+            message = f"line {line} fails when it runs: {command} cannot run inside a function, procedure or DO block."
+            yield _warning("plpgsql.transaction_control", message)
     if kind == "f" and returns and not returns.startswith(("void", "SETOF", "TABLE", "record")):
         yield from _missing_return(body)
 
@@ -41,6 +53,27 @@ def _missing_return(body: Body) -> Iterator[Finding]:
     returns = any(kind == "return" and node.get("lineno") for kind, node, _ in statements_in(body.action))
     severity = Severity.ADVICE if returns else Severity.WARNING
     yield Finding("plpgsql.no_return", severity, "", message)
+
+
+def reachable_returns(body: Body) -> Iterator[tuple[Node, int]]:
+    """The RETURN statements that control can get to, with their lines; what an error always precedes is left out."""
+    yield from _returns([{"PLpgSQL_stmt_block": _block(body)}], 1)
+
+
+def _returns(tree: Json, line: int) -> Iterator[tuple[Node, int]]:
+    if isinstance(tree, dict):
+        for key, value in tree.items():
+            at = int(str(value.get("lineno", line))) if isinstance(value, dict) else line
+            if key == "PLpgSQL_stmt_return" and isinstance(value, dict):
+                if "lineno" in value:
+                    yield value, at
+            else:
+                yield from _returns(value, at)
+    for item in tree if isinstance(tree, list) else ():
+        yield from _returns(item, line)
+        kind, node = next(iter(item.items()), ("", None)) if isinstance(item, dict) else ("", None)
+        if isinstance(node, dict) and not _goes_on(kind.removeprefix("PLpgSQL_stmt_"), node):
+            return
 
 
 def _block(body: Body) -> Json:
@@ -62,7 +95,7 @@ def _goes_on(kind: str, node: Node) -> bool:
         case "return":
             return False
         case "raise":
-            return int(str(node.get("elog_level", 0))) < _ERROR_LEVEL
+            return int(str(node.get("elog_level", 0))) < ERROR_LEVEL
         case "loop":
             return any(what == "exit" for what, _, _ in statements_in(node.get("body")))
         case "block":
@@ -93,15 +126,39 @@ def _handlers(node: Node) -> Iterator[Json]:
 
 
 def _has_result(node: Node) -> bool:
-    holder = node.get("sqlstmt")
-    expression = holder.get("PLpgSQL_expr") if isinstance(holder, dict) else None
-    inside = parse(str(expression.get("query", ""))) if isinstance(expression, dict) else ()
+    inside = parse(_sql(node))
     if not isinstance(inside, tuple) or len(inside) != 1:
         return False
     only = inside[0]
     if only.kind == "SelectStmt":
         return "intoClause" not in only.body
     return bool(only.body.get("returningList") or only.body.get("returningClause"))
+
+
+def _sql(node: Node) -> str:
+    """The text of a plain SQL statement."""
+    holder = node.get("sqlstmt")
+    expression = holder.get("PLpgSQL_expr") if isinstance(holder, dict) else None
+    return str(expression.get("query", "")) if isinstance(expression, dict) else ""
+
+
+def _alone(sql: str) -> str:
+    """The command of a statement that has to stand outside of every transaction block; empty for others."""
+    inside = parse(sql) if _MAY_STAND_ALONE.match(sql) else ()
+    for one in inside if isinstance(inside, tuple) else ():
+        concurrent = [node for _, node in nodes({one.kind: one.body}) if _is_concurrent(node)]
+        whole = one.kind == "ClusterStmt" and "relation" not in one.body
+        vacuum = one.kind == "VacuumStmt" and one.body.get("is_vacuumcmd")
+        database = one.kind == "ReindexStmt" and one.body.get("kind") in _WHOLE
+        if one.kind in _STANDS_ALONE or vacuum or whole or database or (one.kind in _CONCURRENTLY and concurrent):
+            words = one.sql.upper().split()
+            verb = " ".join(words[: 1 if words[0] in {"VACUUM", "CLUSTER", "BEGIN", "SAVEPOINT"} else 2])
+            return f"{verb} CONCURRENTLY" if concurrent and "CONCURRENTLY" not in verb else verb
+    return ""
+
+
+def _is_concurrent(node: Node) -> bool:
+    return bool(node.get("concurrent")) or node.get("defname") == "concurrently"
 
 
 def _commits(tree: Json) -> bool:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from dbprompt.checks.sql.tree import Broken, Node, nodes, parse, parse_plpgsql
 from dbprompt.messages import Json
 
-__all__ = ["Body", "Piece", "read_body", "statements_in"]
+__all__ = ["Body", "Piece", "constant_of", "read_body", "statements_in", "texts_of"]
 
 _STRING = re.compile(r"\s*'(?:[^']|'')*'\s*\Z")
 _ASSIGNMENT = re.compile(r"\s*([\w.\"\[\] +-]+?)\s*:?=\s*(.*)\Z", re.DOTALL)
@@ -23,11 +23,13 @@ class Piece:
         sql: its text.
         line: line of the body, from 1.
         returned: whether its rows are the function's own: RETURN QUERY.
+        sees: the words that may be variables; None for all. What EXECUTE runs sees what follows USING, and no more.
     """
 
     sql: str
     line: int
     returned: bool = False
+    sees: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,14 @@ def statements_in(tree: Json, line: int = 0) -> Iterator[tuple[str, Node, int]]:
             yield from statements_in(value, at)
 
 
+def texts_of(action: Json) -> Iterator[tuple[str, str, int]]:
+    """Every SQL text of a body as it stands there, with the kind and the line of its statement."""
+    for kind, node, line in statements_in(action):
+        for value in node.values():
+            for text, _ in _expressions(value):
+                yield kind, text, line
+
+
 def _datums(function: Node) -> list[tuple[str, Node]]:
     listed = function.get("datums")
     found: list[tuple[str, Node]] = []
@@ -150,8 +160,8 @@ def _defaults(datums: list[tuple[str, Node]]) -> Iterator[Piece]:
 
 def _pieces(action: Node, types: Mapping[str, str], datums: list[tuple[str, Node]]) -> Iterator[Piece]:
     for kind, node, line in statements_in(action):
-        if kind == "call":
-            continue
+        if (dynamic := constant_of(node)) is not None:
+            yield _executed(dynamic, node, line)
         for value in node.values():
             for text, mode in _expressions(value):
                 if mode == 0:
@@ -165,6 +175,26 @@ def _pieces(action: Node, types: Mapping[str, str], datums: list[tuple[str, Node
                     declared = types.get(name, "") if whole else ""
                     cast = f"::{declared}" if declared and "%" not in declared else ""
                     yield Piece(f"SELECT ({assigned.group(2)}){cast}" if cast else f"SELECT {assigned.group(2)}", line)
+
+
+def constant_of(node: Node) -> str | None:
+    """What a statement executes, if it is a constant: EXECUTE 'DELETE FROM orders'."""
+    for key in ("query", "dynquery"):
+        text = _query(node.get(key))
+        inside = parse(f"SELECT {text}") if _STRING.match(text) else ()
+        for kind, found in nodes(inside[0].body) if isinstance(inside, tuple) and inside else ():
+            value = found.get("sval") if kind == "A_Const" else None
+            if isinstance(value, dict):
+                return str(value.get("sval", ""))
+    return None
+
+
+def _executed(text: str, node: Node, line: int) -> Piece:
+    """A constant of EXECUTE with what USING gives in place of its parameters."""
+    given = [value for value, _ in _expressions(node.get("params"))]
+    sql = re.sub(r"\$(\d+)", lambda at: f"({given[int(at[1]) - 1]})" if 0 < int(at[1]) <= len(given) else at[0], text)
+    words = {word.lower() for value in given for word in re.findall(r"[\w$]+", value)}
+    return Piece(sql, line, sees=frozenset(words))
 
 
 def _rows(action: Node) -> dict[str, str]:

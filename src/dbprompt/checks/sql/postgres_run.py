@@ -13,10 +13,14 @@ from typing import TYPE_CHECKING
 
 from dbprompt.checks.base import Statement
 from dbprompt.checks.sql.advice import advise
-from dbprompt.checks.sql.after_run import index_findings, policy_findings
+from dbprompt.checks.sql.after_policies import policy_findings
+from dbprompt.checks.sql.after_run import default_findings, index_findings
 from dbprompt.checks.sql.allow import Route, Ruling, may_be_proven
+from dbprompt.checks.sql.base_script import tokens
+from dbprompt.checks.sql.made import made
 from dbprompt.checks.sql.plpgsql import missing_tables
 from dbprompt.checks.sql.plpgsql_bodies import body_findings
+from dbprompt.checks.sql.routines import roles_made_inside
 from dbprompt.checks.sql.tree import Node, Parsed, nodes, strings
 from dbprompt.engines.base import Answer, Outcome
 from dbprompt.engines.postgres.stand_ins import FUNCTIONS
@@ -46,15 +50,15 @@ class PostgresRun:
         self._acting_locally = False
         self._block: set[str] = set()  # what the open transaction block made: lost if it fails
         self._broken_by = ""  # the artefact that failed it
+        self._refused: set[str] = set()  # places of the statements that did not get through
         self._failed: dict[str, str] = {}  # what should exist by now -> the artefact that should have made it
+        self._hidden_role = False  # a block was not let make a role whose name its tree does not tell
         self._missing_extensions: list[str] = []
         self._replaced_extensions: list[str] = []  # a stand-in takes their place
 
     def run(self, statement: Statement, parsed: Parsed, ruling: Ruling) -> Report:
         """Tries one statement as the allow-list rules."""
-        outcome = self._meet(parsed, ruling)
-        if outcome.answer is Answer.UNDECIDED and outcome.code == "42501" and may_be_proven(parsed):
-            outcome = self._sandbox.prove(parsed.sql)
+        outcome = self._try(parsed, ruling)
         report = self._judge(statement, parsed, outcome, ruling.reason)
         self._become(parsed, outcome)
         self._follow_block(statement, parsed, outcome)
@@ -73,8 +77,9 @@ class PostgresRun:
         """Looks at what has run as a whole: bodies that fail at their first call, policies and indexes in vain."""
         if self._failed:  # a missing table may be one of those, which have findings of their own
             return Report()
-        steps = tuple(steps)
+        steps = tuple(step for step in steps if step[0].where not in self._refused)
         found = [*policy_findings(steps, self._sandbox), *index_findings(steps, self._sandbox)]
+        found += default_findings(steps, self._sandbox)
         bodies = [*body_findings(steps, self._sandbox)]
         known = {finding.where for finding in bodies if finding.code == "plpgsql.undefined_table"}
         tables = [one for one in missing_tables(steps, self._sandbox) if one.where not in known]
@@ -88,10 +93,23 @@ class PostgresRun:
 
     def outcome(self, parsed: Parsed, ruling: Ruling) -> Outcome:
         """Runs a statement of a setup: its outcome, without a verdict."""
-        outcome = self._meet(parsed, ruling)
-        if outcome.answer is Answer.UNDECIDED and outcome.code == "42501" and may_be_proven(parsed):
-            outcome = self._sandbox.prove(parsed.sql)
+        outcome = self._try(parsed, ruling)
         self._become(parsed, outcome)
+        return outcome
+
+    def _try(self, parsed: Parsed, ruling: Ruling) -> Outcome:
+        """Has a statement meet the engine, and once more where only a right was missing."""
+        outcome = self._meet(parsed, ruling)
+        if outcome.answer is not Answer.UNDECIDED or outcome.code != "42501":
+            return outcome
+        if may_be_proven(parsed):
+            return self._sandbox.prove(parsed.sql)
+        roles = {str(one.body.get("role", "")): one.sql for one in roles_made_inside(parsed)}
+        self._hidden_role |= not roles and outcome.message.startswith("permission denied to create role")
+        if roles and all(self._sandbox.create_role(name, sql).ok for name, sql in roles.items()):
+            again = self._meet(parsed, ruling)
+            note = f"run with {', '.join(roles)} made before, as the sandbox's role may not"
+            return replace(again, note=note) if again.ok else outcome
         return outcome
 
     def _become(self, parsed: Parsed, outcome: Outcome) -> None:
@@ -124,7 +142,9 @@ class PostgresRun:
             case Route.RUN:
                 return sandbox.run(sql)
             case Route.PREPARE:
-                return sandbox.prepare(sql)
+                outcome = sandbox.prepare(sql)
+                options = _explain_options(parsed)  # what a parse does not look at
+                return sandbox.run(f"{options} SELECT 1") if outcome.ok and options else outcome
             case Route.PROVE:
                 return sandbox.prove(sql)
             case Route.SETTING:
@@ -134,6 +154,8 @@ class PostgresRun:
                 return self._create_extension(parsed, ruling.name)
             case Route.CREATE_ROLE:
                 return sandbox.create_role(ruling.name, sql)
+            case Route.RENAME_ROLE:
+                return sandbox.rename_role(ruling.name, ruling.value or "", sql)
             case Route.DROP_ROLE:
                 return sandbox.drop_role(ruling.name, sql)
             case Route.GIVE:
@@ -156,7 +178,8 @@ class PostgresRun:
             told = (outcome.note or note, self._rights(parsed), self._stand_ins(parsed), self._uncovered)
             uncovered = "; ".join(filter(None, told))
             return Report(verdicts=(self._verdict(statement, Status.PASSED, uncovered),))
-        excuse = self._excuse(outcome)
+        self._refused.add(statement.where)
+        excuse = _missing_rows(parsed, outcome) or self._excuse(outcome)
         self._failed.update(dict.fromkeys(made(parsed), statement.artefact))
         if outcome.answer is Answer.UNDECIDED or excuse:
             return self._open(statement, outcome, excuse)
@@ -188,6 +211,8 @@ class PostgresRun:
         for name in _mentioned(outcome.message):
             if name in self._failed:
                 return f"it needs {name}, and {self._failed[name]} did not get through"
+        if self._hidden_role and re.match(r'role "[^"]+" does not exist', outcome.message):
+            return "it may need a role of an earlier block, which the sandbox did not let make one"
         missing = [*self._missing_extensions]
         if outcome.condition in {"undefined_function", "invalid_schema_name"}:
             missing += self._replaced_extensions  # a stand-in has only the functions that are asked for most
@@ -215,48 +240,25 @@ class PostgresRun:
         return Verdict(statement.artefact, statement.where, status, tier, self._sandbox.label, uncovered)
 
 
-def made(parsed: Parsed) -> frozenset[str]:
-    """Names of what a statement creates, as far as its tree tells."""
-    body = parsed.body
-    names: list[str] = []
-    match parsed.kind:
-        case "CreateStmt" | "CreateSeqStmt":
-            names = _relation(body.get("relation") or body.get("sequence"))
-        case "CreateForeignTableStmt":
-            base = body.get("base")
-            names = _relation(base.get("relation") if isinstance(base, dict) else None)
-        case "ViewStmt":
-            names = _relation(body.get("view"))
-        case "CreateTableAsStmt":
-            into = body.get("into")
-            names = _relation(into.get("rel") if isinstance(into, dict) else None)
-        case "CompositeTypeStmt":
-            names = _relation(body.get("typevar"))
-        case "CreateEnumStmt" | "CreateRangeStmt":
-            names = list(strings(body.get("typeName"))[-1:])
-        case "CreateDomainStmt":
-            names = list(strings(body.get("domainname"))[-1:])
-        case "CreateFunctionStmt":
-            names = list(strings(body.get("funcname"))[-1:])
-        case "DefineStmt":
-            names = list(strings(body.get("defnames"))[-1:])
-        case "CreateFdwStmt":
-            names = [str(body.get("fdwname", ""))]
-        case "CreateForeignServerStmt":
-            names = [str(body.get("servername", ""))]
-        case "CreateSchemaStmt":
-            names = [str(body.get("schemaname", ""))]
-        case "CreateRoleStmt":
-            names = [str(body.get("role", ""))]
-        case "IndexStmt" | "CreatePLangStmt":
-            names = [str(body.get("idxname", ""))]
-        case "AlterTableStmt":
-            names = [str(node["colname"]) for key, node in nodes(body) if key == "ColumnDef" and "colname" in node]
-    return frozenset(filter(None, names))
+def _explain_options(parsed: Parsed) -> str:
+    """`EXPLAIN (...)` without the statement that it explains; empty if there are no options to look at."""
+    if parsed.kind != "ExplainStmt" or not parsed.body.get("options"):
+        return ""
+    depth, text = 0, ""
+    for token in tokens(parsed.sql):
+        depth += (token == "(") - (token == ")")  # noqa: S105  a sign, not a secret
+        text += token
+        if token == ")" and depth == 0:  # noqa: S105
+            return text
+        if depth == 0 and token.lower() in {"analyze", "analyse", "verbose"}:
+            return ""  # the old form, whose options are part of the grammar
+    return ""
 
 
-def _relation(node: object) -> list[str]:
-    return [str(node.get("relname", ""))] if isinstance(node, dict) else []
+def _missing_rows(parsed: Parsed, outcome: Outcome) -> str:
+    """That COPY ... FROM STDIN only lacks its rows, a header among them, which never get to the engine."""
+    lacks = parsed.kind == "CopyStmt" and bool(parsed.body.get("is_from")) and outcome.code == "22P04"
+    return "its rows are not looked at, and it cannot be tried without them" if lacks else ""
 
 
 def _texts(node: Node | None) -> list[str]:

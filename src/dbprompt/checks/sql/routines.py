@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dbprompt.checks.sql.tree import Broken, Parsed, nodes, parse_plpgsql
+from dbprompt.checks.sql.tree import Broken, Parsed, nodes, parse, parse_plpgsql
 from dbprompt.messages import Json
 
-__all__ = ["embedded", "is_plpgsql", "named_options", "routine"]
+__all__ = ["embedded", "is_plpgsql", "named_options", "roles_made_inside", "routine"]
 
 
 def embedded(statement: Parsed) -> tuple[str, ...]:
@@ -26,6 +26,16 @@ def is_plpgsql(statement: Parsed) -> bool:
     """Whether it is a function, procedure or DO with a plpgsql body."""
     language, body = routine(statement)
     return language == "plpgsql" and bool(body)
+
+
+def roles_made_inside(statement: Parsed) -> Iterator[Parsed]:
+    """The CREATE ROLE statements of a DO block, as far as a parser can see them."""
+    text = statement.sql.lower() if statement.kind == "DoStmt" else ""
+    if "create" not in text or not any(word in text for word in ("role", "user", "group")):
+        return
+    for sql in embedded(statement):
+        inside = parse(sql)
+        yield from (one for one in inside if one.kind == "CreateRoleStmt") if isinstance(inside, tuple) else ()
 
 
 def routine(statement: Parsed) -> tuple[str, str]:

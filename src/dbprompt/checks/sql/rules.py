@@ -17,9 +17,11 @@ from dbprompt.checks.base_trees import grammar
 from dbprompt.checks.indexes import indexes
 from dbprompt.checks.query_paths import query_paths
 from dbprompt.checks.query_shapes import query_shapes
+from dbprompt.checks.references import references
 from dbprompt.checks.security import security
-from dbprompt.checks.sql.base_script import Seen, read
+from dbprompt.checks.sql.base_script import Seen, read, relation_name
 from dbprompt.checks.sql.outline import Outline, outline
+from dbprompt.checks.sql.rules_conditions import rules_conditions
 from dbprompt.checks.sql.rules_objects import rules_objects
 from dbprompt.checks.sql.rules_security import rules_security
 from dbprompt.checks.sql.rules_types import rules_types
@@ -57,6 +59,7 @@ def written_rules(
         *_of_tables(found),
         *_of_indexes(found),
         *_of_queries(script, found),
+        *rules_conditions(script),
         *rules_types(script, found),
         *rules_security(script, found),
         *rules_objects(script, found, today=today or date.today()),
@@ -114,6 +117,9 @@ def _of_indexes(found: Outline) -> Iterator[Finding]:
         for key, where in made.keys:
             table = made.table.model_copy(update={"foreign_keys": (key,)})
             yield from _only("indexes.foreign_key_unindexed", table, section, where)
+            for finding in _asked(references, "schema", _schema(table)):
+                if finding.code == "references.set_null_on_not_null":  # the others are for the engine to find
+                    yield replace(finding, where=where)
 
 
 def _only(code: str, table: Table, section: Indexes, where: str) -> Iterator[Finding]:
@@ -128,6 +134,19 @@ def _of_queries(script: tuple[Seen, ...], found: Outline) -> Iterator[Finding]:
     queries = tuple(Query.model_construct(id=f"statement_{one.where.rsplit('/', 1)[-1]}", sql=one.sql) for one in asked)
     section = Queries.model_construct(queries=queries)
     known = Indexes.model_construct(indexes=tuple(index for index, _ in found.indexes))
+    temporary = set(_temporary(script))
     for check in (query_shapes, query_paths):
         for finding in _asked(check, "queries", found.schema, queries=section, indexes=known):
-            yield replace(finding, where=asked[int(finding.where.split("/")[2])].where)
+            one = asked[int(finding.where.split("/")[2])]
+            whole = finding.code == "queries.write_without_where"
+            if not (whole and relation_name(one.tree.node("relation")) in temporary):
+                yield replace(finding, where=one.where)
+
+
+def _temporary(script: tuple[Seen, ...]) -> Iterator[str]:
+    """Tables that end with the session: their rows are the script's own."""
+    for one in script:
+        into = one.tree.node("into") if one.kind == "CreateTableAsStmt" else None
+        relation = into.node("rel") if into else one.tree.node("relation") if one.kind == "CreateStmt" else None
+        if relation and relation.text("relpersistence") == "t":
+            yield relation_name(relation)

@@ -124,7 +124,10 @@ def _refreshes(script: tuple[Seen, ...]) -> Iterator[Finding]:
 def _drops(script: tuple[Seen, ...]) -> Iterator[Finding]:
     """Data that a script takes away without having made it."""
     made: set[str] = set()
+    standing = _standing(script)
     for one in script:
+        if one.where and one.kind == "DropStmt" and one.tree.fields.get("missing_ok") and standing is not None:
+            made |= {name for name in _dropped(one.tree) if name not in standing}  # there is nothing to lose
         if one.where and one.kind in {"CreateStmt", "CreateTableAsStmt", "CreateSchemaStmt"}:
             into = one.tree.node("into")
             made |= {relation_name(one.tree.node("relation") or (into.node("rel") if into else None))}
@@ -135,6 +138,15 @@ def _drops(script: tuple[Seen, ...]) -> Iterator[Finding]:
                 "change it, or move the drop into a migration that is reviewed by itself"
             )
             yield from said(Severity.WARNING, "migration.destructive", one, message)
+
+
+def _standing(script: tuple[Seen, ...]) -> set[str] | None:
+    """Every name of what stands before a script; None if there is no setup to tell, or a block of it hides some."""
+    before = [one for one in script if not one.where]
+    if not before or any(one.kind in {"DoStmt", "CallStmt", "SelectStmt"} for one in before):
+        return None
+    names = {relation.text("relname") for one in before for relation in find(one.tree, "RangeVar")}
+    return names | {one.tree.text(field) for one in before for field in ("newname", "schemaname")}
 
 
 def _dropped(tree: Node) -> list[str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from dbprompt.checks.sql.allow import ROLE_KINDS, rule
 from dbprompt.checks.sql.grammar import GrammarRung
+from dbprompt.checks.sql.routines import roles_made_inside
 from dbprompt.checks.sql.tree import Parsed
 from dbprompt.engines.base import Answer, Needs
 from dbprompt.errors import SetupError
@@ -53,4 +54,9 @@ def needs(parsed: Iterable[Parsed]) -> Needs:
     """What a sandbox has to arrange before the first statement."""
     everything = tuple(parsed)
     wanted = {str(one.body.get("extname", "")) for one in everything if one.kind == "CreateExtensionStmt"}
-    return Needs(frozenset(wanted), roles=any(one.kind in ROLE_KINDS for one in everything))
+    return Needs(frozenset(wanted), roles=any(_touches_roles(one) for one in everything))
+
+
+def _touches_roles(one: Parsed) -> bool:
+    renames = one.kind == "RenameStmt" and one.body.get("renameType") == "OBJECT_ROLE"
+    return one.kind in ROLE_KINDS or renames or any(roles_made_inside(one))

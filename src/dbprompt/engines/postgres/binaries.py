@@ -71,11 +71,17 @@ def installations(bindir: Path | None = None) -> tuple[Installation, ...]:
 
 
 def nearest(major: int | None, bindir: Path | None = None) -> Installation:
-    """The installation to check a target major on: the same major if there is one, else the best one."""
+    """The installation to check a target major on: of the same major or the next one above, else the newest below.
+
+    The next one above has the fewest features that the target lacks. Without a target it is the best one.
+    """
     found = installations(bindir)
     if not found:
         raise EngineUnavailableError(f"No PostgreSQL server programs here: {_HOW_TO}.")
-    return next((one for one in found if one.major == major), found[0])
+    if major is None:
+        return found[0]
+    above = [one for one in found if one.major >= major]
+    return min(above, key=lambda one: one.major) if above else max(found, key=lambda one: one.major)
 
 
 @cache

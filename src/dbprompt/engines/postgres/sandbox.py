@@ -167,6 +167,17 @@ class PostgresSandbox:
             self._roles.discard(name)
         return outcome
 
+    def rename_role(self, name: str, new: str, sql: str) -> Outcome:
+        """Proves a change of a role's name, then does it if this sandbox made that role."""
+        in_block = name in self._block_roles and not self.failed_transaction
+        outcome = self._prove(sql) if in_block else self.prove(sql)
+        if outcome.ok and name in self._roles:
+            self.admin().ask(f"ALTER ROLE {quoted(name)} RENAME TO {quoted(new)}")
+            for roles in (self._roles, self._block_roles) if in_block else (self._roles,):
+                roles.discard(name)
+                roles.add(new)
+        return outcome
+
     def give(self, role: str, sql: str) -> Outcome:
         """Runs a statement that hands an object of the sandbox to a role which the sandbox made.
 

@@ -96,6 +96,8 @@ class Server:
 
     def __exit__(self, *error: object) -> None:
         async def end() -> None:
+            while any("_accept_connection2" in str(task.get_coro()) for task in asyncio.all_tasks()):
+                await asyncio.sleep(0)  # asyncio forgets to close what it is accepting while its server closes
             self._server.close()
             for _ in range(20):  # connections that were accepted just now get to where they close themselves
                 await asyncio.sleep(0)

@@ -201,13 +201,16 @@ def test_text_that_is_no_sql_is_a_finding(sql: str) -> None:
     assert codes(verify(sql)) == [("/statements/0", "sql.syntax")]
 
 
-@pytest.mark.parametrize(("depth", "found"), [(60, []), (200, []), (3000, [("/statements/0", "sql.too_deep")])])
-def test_deep_nesting_is_never_a_crash(depth: int, found: list[tuple[str, str]]) -> None:
+@pytest.mark.parametrize("depth", [60, 200, 3_000, 100_000])
+def test_deep_nesting_is_never_a_crash(depth: int) -> None:
     """A long chain is checked as deep as it can be read; beyond that it meets no engine and does not pass."""
     evidence = verify("SELECT " + " || ".join(["'a'"] * depth))
+    deep = [("/statements/0", "sql.too_deep")]
 
-    assert codes(evidence) == found
-    assert evidence.ok is (not found)
+    assert (
+        codes(evidence) in {60: ([],), 200: ([],), 3_000: ([], deep), 100_000: (deep,)}[depth]
+    )  # Python 3.13 reads 3,000
+    assert evidence.ok is (not codes(evidence))
 
 
 def test_what_reaches_beyond_the_database_is_not_run_and_not_failed() -> None:

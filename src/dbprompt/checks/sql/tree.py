@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib.metadata import version
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
 __all__ = ["Broken", "Node", "Parsed", "checker", "nodes", "parse", "parse_plpgsql", "split", "strings"]
 
 Node: TypeAlias = dict[str, Json]
+_LONG = 50_000
+_STACK_PER_LETTER, _MOST_STACK = 4_096, 4 << 30
+_stack_lock = threading.Lock()
 _BACKSLASH_COMMAND = re.compile(r"[ \t]*\\[a-z!?]", re.IGNORECASE)
 
 
@@ -104,7 +109,7 @@ def parse(sql: str) -> tuple[Parsed, ...] | Broken:
     if "\x00" in sql:  # the C parser would stop reading there
         return Broken(sql, "a NUL character is no part of SQL", sql.index("\x00") + 1)
     try:
-        tree = _json_tree(sql)
+        tree = _json_tree(sql) if len(sql) <= _LONG else _with_room(sql)
     except errors.PgQueryError as error:
         return Broken(sql, error.message, error.cursorpos)
     except UnicodeEncodeError as error:
@@ -113,6 +118,20 @@ def parse(sql: str) -> tuple[Parsed, ...] | Broken:
         return Broken(sql, "it is nested too deeply to be read", too_deep=True)
     raw = sql.encode()
     return tuple(_statement(raw, node) for node in tree)
+
+
+def _with_room(sql: str) -> list[Node]:
+    """The same in a thread with a stack of its own: the C parser writes its tree by recursion, and does not look.
+
+    A chain of 100,000 operators ends the process in eight MiB; memory is taken as it is used.
+    """
+    with _stack_lock, ThreadPoolExecutor(1, "dbprompt-parser") as thread:
+        before = threading.stack_size(min(_MOST_STACK, _STACK_PER_LETTER * len(sql) // 4096 * 4096))
+        try:
+            made = thread.submit(_json_tree, sql)
+        finally:
+            threading.stack_size(before)
+        return made.result()
 
 
 def split(sql: str) -> tuple[Parsed | Broken, ...]:
